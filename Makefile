@@ -1,0 +1,64 @@
+# Every target makes what it needs: an environment in .venv, the Rust core in target. Only what changed is rebuilt.
+PYTHON ?= python3
+BIN := .venv/bin
+EXTRAS := dev,report,data
+RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock
+# an activated environment elsewhere must not receive the build
+export VIRTUAL_ENV := $(CURDIR)/.venv
+
+.PHONY: help build demo test test-rust test-python lint check bench wheel docs clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/maturin:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'maturin>=1.10,<2'
+
+.venv/.installed: pyproject.toml | $(BIN)/maturin
+	$(BIN)/maturin develop --release --extras $(EXTRAS)
+	@touch $@ .venv/.built
+
+.venv/.built: $(RUST) .venv/.installed
+	$(BIN)/maturin develop --release --skip-install
+	@touch $@
+
+build: .venv/.built ## environment and extension module
+
+demo: build ## default strategies on real tables: study, learners, evaluation, plots, a recommendation
+	$(BIN)/metafit demo
+
+test: test-rust test-python ## all tests and doc examples
+
+test-rust:
+	cargo test --release --package metafit-core
+
+test-python: build
+	$(BIN)/python -m pytest
+
+lint: build ## formatting, lints, types, layers, stubs
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m mypy.stubtest metafit._core
+
+check: lint test ## what CI runs
+
+bench: build ## speed beside peers, one table
+	$(BIN)/python benches/real_suite.py $(if $(QUICK),--quick)
+
+wheel: build ## a wheel in dist/, tried in an empty environment
+	$(BIN)/maturin build --release --out dist
+	$(PYTHON) -m venv --clear .venv/wheel
+	.venv/wheel/bin/python -m pip install --quiet --disable-pip-version-check --find-links dist 'metafit[data,report]'
+	cd .venv/wheel && bin/python -m doctest ../../README.md
+
+docs: build ## HTML documentation in docs/_build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[docs]'
+	$(BIN)/python -m sphinx -W -b html docs docs/_build
+
+clean: ## remove everything that the targets made
+	rm -rf .venv target dist docs/_build runs

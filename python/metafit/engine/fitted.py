@@ -1,0 +1,255 @@
+"""A strategy fitted on all rows of a task, ready to predict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from metafit.engine import outside
+from metafit.engine.batches import Job, Options, Solved, solve_jobs
+from metafit.engine.rows import Floats, FoldRows, Preparation, fill, one_blas_thread
+from metafit.engine.running import why_not
+from metafit.strategies.strategy import Strategy
+from metafit.tasks.task import Task
+
+__all__ = ["FittedStrategy", "refit"]
+
+
+def refit(
+    task: Task,
+    strategy: Strategy,
+    *,
+    tol: float = 1e-8,
+    max_iter: int = 1000,
+    n_threads: int | None = None,
+) -> FittedStrategy:
+    """Fit a strategy on all rows of a task.
+
+    Parameters
+    ----------
+    task : Task
+        One table.
+    strategy : Strategy
+        Of the task's kind.
+    tol, max_iter : float, int
+        When the engine's solvers stop.
+    n_threads : int, optional
+        Threads of the engine; None means all cores.
+
+    Returns
+    -------
+    FittedStrategy
+        Its `status` says whether the fit converged.
+
+    Raises
+    ------
+    ValueError
+        If the strategy cannot serve the task, or if the fit failed.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"dose": [0.0, 1.0, 2.0, 3.0]})
+    >>> fitted = refit(Task(frame, [1.0, 3.0, 5.0, 7.0]), Strategy(loss="squared", alpha=0.0))
+    >>> fitted.coef_table()["coef"].round(6).to_dict()
+    {'(intercept)': 1.0, 'dose': 2.0}
+    >>> fitted.predict(pd.DataFrame({"dose": [10.0]})).round(6)
+    array([21.])
+    """
+    rows = FoldRows(task, np.arange(task.n_rows), np.arange(0))
+    refusal = why_not(task, strategy) or rows.problem
+    if refusal:
+        raise ValueError(f"{strategy.name} cannot be fitted on task {task.name!r}: {refusal}")
+    with one_blas_thread():
+        if strategy.estimator is not None:
+            return _from_estimator(task, strategy, rows)
+        (solved,) = solve_jobs(task, [Job(strategy, rows)], Options(tol, max_iter, n_threads))
+    return _from_engine(task, strategy, rows, solved)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedStrategy:
+    """A strategy fitted on all rows of a task.
+
+    Attributes
+    ----------
+    strategy : Strategy
+        What was fitted.
+    status, reason : str
+        As in `FoldResult`.
+    alpha, gap, n_iter, seconds : float
+        The strength used, the certificate, the cost; NaN where an estimator of scikit-learn has none.
+    features : list of str
+        Raw columns chosen by the feature rule.
+    columns : list of str
+        All encoded columns of the task, in the order of `coef`.
+    coef : ndarray of shape (n_columns,) or (n_outputs,), or None
+        In original units of the encoded columns, 0 where not chosen; after a transform one for each of its
+        outputs; None for estimators.
+    intercept : float
+        NaN for estimators.
+    classes : ndarray or None
+        Labels of a classification.
+    """
+
+    strategy: Strategy
+    status: str
+    reason: str
+    alpha: float
+    gap: float
+    n_iter: float
+    seconds: float
+    features: list[str]
+    columns: list[str]
+    coef: Floats | None
+    intercept: float
+    classes: NDArray[Any] | None
+    encoder: Any
+    _feature_of: list[str]
+    _means: Floats | None = None
+    _preparation: Preparation | None = None
+    _estimator: outside.FittedEstimator | None = None
+
+    def predict(self, X: Any, *, offset: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Predict values, or class labels.
+
+        Parameters
+        ----------
+        X : frame or array of shape (n_rows, n_features)
+            Raw columns as the task was given; or numbers in the task's encoded columns, NaN where missing.
+        offset : array of shape (n_rows,), optional
+            Known part of eta.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+
+        Raises
+        ------
+        ValueError
+            If columns are missing.
+        """
+        if self.classes is None:
+            return self._output(X, offset)
+        labels: NDArray[Any] = self.classes[self.predict_proba(X, offset=offset).argmax(axis=1)]
+        return labels
+
+    def predict_proba(self, X: Any, *, offset: NDArray[Any] | None = None) -> Floats:
+        """Predict the probability of each class, in the order of `classes`.
+
+        Parameters
+        ----------
+        X, offset :
+            See `predict`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+
+        Raises
+        ------
+        TypeError
+            If the strategy is a regression.
+        """
+        if self.classes is None:
+            raise TypeError(f"{self.strategy.name} is a regression and has no probabilities")
+        output = self._output(X, offset)
+        return output if output.ndim == 2 else _two_columns(output)
+
+    def coef_table(self) -> pd.DataFrame:
+        """Return the coefficients in original units, one row for each encoded column.
+
+        Returns
+        -------
+        DataFrame
+            Index: encoded column; columns ``feature`` (the raw column) and ``coef``. The first row is the
+            intercept.
+
+        Raises
+        ------
+        TypeError
+            If the fit is not linear in the encoded columns.
+        """
+        if self.coef is None or self._preparation is not None:
+            raise TypeError(f"{self.strategy.name} is not linear in the columns of the table")
+        index = pd.Index(["(intercept)", *self.columns], name="column")
+        values = {"feature": ["", *self._feature_of], "coef": [self.intercept, *self.coef.tolist()]}
+        return pd.DataFrame(values, index=index)
+
+    def encode(self, X: Any) -> Floats:
+        """Return X as the task's encoded columns, NaN where missing."""
+        is_number = isinstance(X, np.ndarray) and X.dtype.kind in "biuf"
+        if is_number and X.shape[1:] == (len(self.columns),):
+            return np.asarray(X, dtype=np.float64)
+        return np.asarray(self.encoder.transform(X))
+
+    def _output(self, X: Any, offset: NDArray[Any] | None) -> Floats:
+        """Return eta, or what an estimator returns in its place."""
+        matrix = self.encode(X)
+        known = 0.0 if offset is None else np.asarray(offset, dtype=np.float64)
+        if self._estimator is not None:
+            return self._estimator.predict(matrix) + known
+        assert self.coef is not None
+        assert self._means is not None
+        inputs = fill(matrix, self._means) if self._preparation is None else self._preparation.apply(matrix)
+        return np.asarray(inputs @ self.coef + self.intercept + known)
+
+
+def _from_engine(task: Task, strategy: Strategy, rows: FoldRows, solved: Solved) -> FittedStrategy:
+    result = solved.result
+    if result is None or result.status[0] == "failed":
+        reason = solved.reason if result is None else result.reason[0]
+        raise ValueError(f"{strategy.name} failed on task {task.name!r}: {reason}")
+    return FittedStrategy(
+        strategy=strategy,
+        status="not_converged" if result.status[0] == "max_iter" else "ok",
+        reason=result.reason[0],
+        alpha=float(result.alphas[0]),
+        gap=float(result.gap[0]),
+        n_iter=float(result.n_iter[0]),
+        seconds=solved.seconds,
+        coef=result.coef[0],
+        intercept=float(result.intercept[0]),
+        _means=rows.means,
+        _preparation=solved.preparation,
+        **_columns(task, rows.choose(strategy.features)),
+    )
+
+
+def _from_estimator(task: Task, strategy: Strategy, rows: FoldRows) -> FittedStrategy:
+    fitted = outside.fit_estimator(strategy, rows)
+    return FittedStrategy(
+        strategy=strategy,
+        status="not_converged" if fitted.complaint else "ok",
+        reason=fitted.complaint,
+        alpha=math.nan,
+        gap=math.nan,
+        n_iter=math.nan,
+        seconds=fitted.seconds,
+        coef=None,
+        intercept=math.nan,
+        _estimator=fitted,
+        **_columns(task, np.arange(len(task.block_names))),
+    )
+
+
+def _columns(task: Task, chosen: NDArray[np.intp]) -> dict[str, Any]:
+    return {
+        "features": [task.block_names[block] for block in chosen],
+        "columns": list(task.columns),
+        "classes": task.classes,
+        "encoder": task.encoder,
+        "_feature_of": [task.block_names[block] for block in task.blocks],
+    }
+
+
+def _two_columns(eta: Floats) -> Floats:
+    """Return the probabilities of both classes, accurate far out on either side."""
+    # exp never overflows: the larger class is 1 / (1 + exp(-|eta|)), the smaller what is left of it
+    small = np.exp(-np.abs(eta))
+    pair = np.column_stack([np.where(eta > 0, small, 1.0), np.where(eta > 0, 1.0, small)])
+    return pair / (1.0 + small)[:, None]

@@ -1,0 +1,232 @@
+"""Strategies on tasks: every strategy on every fold, in as few engine calls as possible.
+
+Whatever a strategy learns (features, means, scales, transform, alpha) comes from the training rows of the
+fold. A failure is a result with a status and a reason, and never stops the other strategies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from metafit.engine import outside
+from metafit.engine.batches import Job, Options, Solved, held_out_loss, solve_jobs
+from metafit.engine.native import Split
+from metafit.engine.rows import FoldRows, one_blas_thread
+from metafit.strategies.features import Columns
+from metafit.strategies.strategy import Strategy
+from metafit.tasks.task import Task
+
+__all__ = ["FoldResult", "run_strategies", "why_not"]
+
+#: What the engine's status means for a comparison. A minimum-norm solution is a solution.
+_STATUS = {"converged": "ok", "rank_deficient": "ok", "max_iter": "not_converged"}
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """One strategy on one fold.
+
+    Attributes
+    ----------
+    strategy_id : str
+        `Strategy.id`.
+    fold : int
+        Position in the splits given.
+    status : {"ok", "failed", "not_converged", "not_applicable"}
+        "not_applicable" was not attempted.
+    reason : str
+        Why it is not "ok"; may hold a remark where it is.
+    metrics : dict
+        Held-out scores under the names of `sklearn.metrics`, and ``loss``, the mean squared error or log loss
+        relative to that of the training rows' mean or class frequencies. Empty without a fit.
+    seconds : float
+        What the strategy would have cost alone: choosing features, transform, inner folds, fit.
+    gap : float
+        Duality gap that certifies the fit; NaN for estimators.
+    n_iter, alpha : float
+        Iterations, and the strength that was used; NaN for estimators.
+    n_features : float
+        Raw columns that the fit uses.
+    n_columns_used : float
+        Coefficients that are not zero; for estimators the encoded columns.
+    """
+
+    strategy_id: str
+    fold: int
+    status: str
+    reason: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = math.nan
+    gap: float = math.nan
+    n_iter: float = math.nan
+    alpha: float = math.nan
+    n_features: float = math.nan
+    n_columns_used: float = math.nan
+
+    @property
+    def loss(self) -> float:
+        """Relative loss u = L / L0, NaN without a fit."""
+        return self.metrics.get("loss", math.nan)
+
+
+def run_strategies(
+    task: Task,
+    strategies: Iterable[Strategy],
+    splits: Iterable[Any],
+    *,
+    tol: float = 1e-8,
+    max_iter: int = 1000,
+    n_threads: int | None = None,
+) -> list[FoldResult]:
+    """Fit strategies on the training rows of each split and score them on the test rows.
+
+    Parameters
+    ----------
+    task : Task
+        One table.
+    strategies : iterable of Strategy
+        Those of the other kind are "not_applicable".
+    splits : iterable of Split or of (train, test)
+        Row numbers; neither side empty.
+    tol, max_iter : float, int
+        When the engine's solvers stop.
+    n_threads : int, optional
+        Threads of the engine; None means all cores. The results do not depend on it.
+
+    Returns
+    -------
+    list of FoldResult
+        Strategy by strategy, and within each fold by fold.
+
+    Raises
+    ------
+    ValueError
+        If a split has an empty side.
+
+    Examples
+    --------
+    >>> X = np.arange(12.0)[:, None]
+    >>> task = Task(X, 2 * X[:, 0] + 1)
+    >>> [result] = run_strategies(task, [Strategy(loss="squared", alpha=0.0)], task.splits(3)[:1])
+    >>> result.status, round(result.loss, 6), result.n_features
+    ('ok', 0.0, 1)
+    """
+    folds = [_fold_rows(task, number, split) for number, split in enumerate(splits)]
+    with one_blas_thread():
+        begun = [item for strategy in strategies for item in _begin(task, strategy, folds)]
+        jobs = [job for job in begun if isinstance(job, Job)]
+        solved = iter(solve_jobs(task, jobs, Options(tol, max_iter, n_threads)))
+        return [_fold_result(item, next(solved)) if isinstance(item, Job) else item for item in begun]
+
+
+def _begin(task: Task, strategy: Strategy, folds: Sequence[FoldRows]) -> list[Job | FoldResult]:
+    refusal = why_not(task, strategy)
+    return [_begin_fold(strategy, fold, rows, refusal) for fold, rows in enumerate(folds)]
+
+
+def _begin_fold(strategy: Strategy, fold: int, rows: FoldRows, refusal: str) -> Job | FoldResult:
+    """Return a job for the engine, or the result where none is needed."""
+    if refusal:
+        return FoldResult(strategy.id, fold, "not_applicable", refusal)
+    if rows.problem:
+        return FoldResult(strategy.id, fold, "failed", rows.problem)
+    if strategy.estimator is not None:
+        return _run_estimator(strategy, fold, rows)
+    try:
+        rows.columns(strategy.features)
+    except Exception as error:
+        return FoldResult(strategy.id, fold, "failed", f"{type(error).__name__}: {error}")
+    return Job(strategy, rows, fold)
+
+
+def why_not(task: Task, strategy: Strategy) -> str:
+    """Say why a strategy cannot be attempted on a task; empty if it can."""
+    if strategy.kind != task.kind:
+        return f"a strategy for {strategy.kind} on a task of {task.kind}"
+    if strategy.estimator is not None:
+        return outside.why_not(task, strategy)
+    if task.classes is not None and len(task.classes) > 2:
+        return f"the logistic loss is binary so far, the task has {len(task.classes)} classes"
+    return _misfit(task, strategy)
+
+
+def _misfit(task: Task, strategy: Strategy) -> str:
+    """Say which part of a strategy names columns that the task does not have."""
+    rule, penalty = strategy.features, strategy.penalty
+    missing = sorted(set(rule.names) - set(task.block_names)) if isinstance(rule, Columns) else []
+    if missing:
+        return f"the task has no columns {missing}"
+    for name, values in (("factors", penalty.factors), ("center", penalty.center)):
+        if values is not None and len(values) != len(task.columns):
+            return f"{name} has {len(values)} values, the task has {len(task.columns)} encoded columns"
+    return ""
+
+
+def _fold_rows(task: Task, number: int, split: Any) -> FoldRows:
+    train, test = (split.train, split.test) if isinstance(split, Split) else split
+    rows = FoldRows(task, train, test)
+    if not (len(rows.train) and len(rows.test)):
+        raise ValueError(
+            f"splits must have rows on both sides; split {number} has {len(rows.train)} and {len(rows.test)}"
+        )
+    return rows
+
+
+def _run_estimator(strategy: Strategy, fold: int, rows: FoldRows) -> FoldResult:
+    try:
+        fitted = outside.fit_estimator(strategy, rows)
+        scores = outside.held_out_scores(fitted, rows)
+    except Exception as error:  # an estimator may raise anything; the other strategies go on
+        return FoldResult(strategy.id, fold, "failed", f"{type(error).__name__}: {error}")
+    return FoldResult(
+        strategy.id,
+        fold,
+        "not_converged" if fitted.complaint else "ok",
+        fitted.complaint,
+        _with_loss(scores, rows),
+        fitted.seconds,
+        n_features=len(rows.task.block_names),
+        n_columns_used=len(rows.task.columns),
+    )
+
+
+def _fold_result(job: Job, solved: Solved) -> FoldResult:
+    result = solved.result
+    if result is None:
+        return FoldResult(job.strategy.id, job.fold, "failed", solved.reason)
+    scores = {name: float(values[0]) for name, values in result.scores.items()}
+    status = _STATUS.get(result.status[0], "failed")
+    reason = result.reason[0]
+    if status == "ok" and not np.isfinite(held_out_loss(result, job.strategy.kind)[0]):
+        status, reason = "failed", "the held-out loss is not finite"
+    return FoldResult(
+        job.strategy.id,
+        job.fold,
+        status,
+        reason,
+        {} if status == "failed" else _with_loss(scores, job.rows),
+        solved.seconds,
+        float(result.gap[0]),
+        float(result.n_iter[0]),
+        float(result.alphas[0]),
+        *_sizes(job, solved),
+    )
+
+
+def _with_loss(scores: dict[str, float], rows: FoldRows) -> dict[str, float]:
+    loss = scores["mean_squared_error" if rows.task.classes is None else "log_loss"]
+    return {"loss": rows.relative(loss)} | scores
+
+
+def _sizes(job: Job, solved: Solved) -> tuple[float, float]:
+    """Return how many raw columns and how many coefficients a fit uses."""
+    assert solved.result is not None
+    used = np.flatnonzero(solved.result.coef[0])
+    if solved.preparation is not None:
+        return len(job.rows.choose(job.strategy.features)), len(used)
+    return len(set(job.rows.task.blocks[used].tolist())), len(used)

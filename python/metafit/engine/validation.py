@@ -1,0 +1,253 @@
+"""What comes in from users: frames and arrays of any kind become float64 arrays, or a clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.model_selection import check_cv
+
+__all__ = ["Target", "as_matrix", "as_row_vector", "as_splits", "as_subsets", "as_target"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Targets as numbers, and the two labels that 0 and 1 stand for (None for a number)."""
+
+    values: Floats
+    classes: NDArray[Any] | None
+
+
+def as_matrix(X: Any, *, allow_missing: bool = False) -> tuple[Floats, list[str]]:
+    """Return X as a float64 matrix with its column names.
+
+    Parameters
+    ----------
+    X : array-like or frame (pandas, polars, any that narwhals reads), shape (n_rows, n_columns)
+    allow_missing : bool, default=False
+        Whether NaN may stay.
+
+    Raises
+    ------
+    ValueError
+        If X is not a real two-dimensional table of numbers, or holds infinity, or NaN that may not stay.
+
+    Examples
+    --------
+    >>> matrix, names = as_matrix([[1, 2], [3, 4]])
+    >>> names
+    ['x0', 'x1']
+    """
+    if scipy.sparse.issparse(X):
+        raise ValueError("X is sparse, which is not supported yet: pass X.toarray()")
+    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    matrix, names = _from_frame(frame) if isinstance(frame, nw.DataFrame) else _from_array(X)
+    _check_values(matrix, names, allow_missing)
+    return matrix, names
+
+
+def _from_frame(frame: nw.DataFrame[Any]) -> tuple[Floats, list[str]]:
+    names = [str(name) for name in frame.columns]
+    columns = [_numbers(column, name) for column, name in zip(frame.iter_columns(), names, strict=True)]
+    return np.column_stack(columns) if columns else np.empty((len(frame), 0)), names
+
+
+def _numbers(column: nw.Series[Any], name: str) -> Floats:
+    dtype = column.dtype
+    if not (dtype.is_numeric() or dtype == nw.Boolean):
+        raise ValueError(
+            f"X has a column {name!r} of type {dtype}; it wants numbers. "
+            "metafit.Task encodes categories, metafit.MetaClassifier and metafit.fit_tasks take them as they are"
+        )
+    if column.null_count():
+        return np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
+    return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def _from_array(X: Any) -> tuple[Floats, list[str]]:
+    array = np.asarray(X)
+    if np.ma.is_masked(X):
+        raise ValueError("X has masked cells: fill them, or set them to NaN and pass missing='mean'")
+    if array.ndim != 2:
+        raise ValueError(f"X must be two-dimensional, got shape {array.shape}")
+    # the stride of a broadcast array is 0: the numbers are not there yet, and may not fit
+    matrix = _to_float(array.copy() if 0 in array.strides and array.size > 1 else array, "X")
+    return matrix, [f"x{j}" for j in range(matrix.shape[1])]
+
+
+def _to_float(array: NDArray[Any], argument: str) -> Floats:
+    if np.iscomplexobj(array):
+        raise ValueError(f"{argument} is complex: it wants real numbers")
+    try:
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{argument} must hold numbers: {error}") from None
+
+
+def _check_values(matrix: Floats, names: Sequence[str], allow_missing: bool) -> None:
+    if matrix.shape[0] == 0:
+        raise ValueError("X has no rows")
+    # a sum is finite only if every entry is; overflow of large finite ones is settled by the second look
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(matrix.sum()):
+            return
+    for kind, bad in (("infinity", np.isinf(matrix)), ("NaN", np.isnan(matrix))):
+        if bad.any() and not (kind == "NaN" and allow_missing):
+            row, column = np.argwhere(bad)[0]
+            hint = "; missing='mean' puts training means in their place" if kind == "NaN" else ""
+            raise ValueError(f"X holds {kind} in column {names[column]!r}, first at row {row}{hint}")
+
+
+def as_row_vector(values: Any, n_rows: int, argument: str) -> Floats | None:
+    """Return row weights or offsets as a float64 vector; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If it is not a vector of n_rows finite numbers.
+
+    Examples
+    --------
+    >>> as_row_vector([1, 2], 3, "offset")
+    Traceback (most recent call last):
+        ...
+    ValueError: offset must have shape (3,), one value a row of X, got (2,)
+    """
+    if values is None:
+        return None
+    vector = _to_float(np.asarray(values), argument)
+    if vector.shape != (n_rows,):
+        raise ValueError(f"{argument} must have shape ({n_rows},), one value a row of X, got {vector.shape}")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{argument} holds NaN or infinity, first at row {np.flatnonzero(~np.isfinite(vector))[0]}")
+    if argument == "sample_weight":
+        _check_weights(vector)
+    return vector
+
+
+def _check_weights(weights: Floats) -> None:
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight is negative at row {np.flatnonzero(weights < 0)[0]}")
+    if not weights.any():
+        raise ValueError("sample_weight is 0 on every row")
+
+
+def as_target(y: Any, n_rows: int, kind: str) -> Target:
+    """Return y as numbers: as it is for a regression, 0 and 1 for a classification.
+
+    Raises
+    ------
+    ValueError
+        If y is not a vector of n_rows values without holes, or a classification has not two classes.
+
+    Examples
+    --------
+    >>> as_target(["no", "yes", "no"], 3, "classification").values
+    array([0., 1., 0.])
+    """
+    array = np.asarray(y)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (n_rows,):
+        raise ValueError(f"y must have shape ({n_rows},), one value a row of X, got {array.shape}")
+    if kind == "classification":
+        return _as_classes(array)
+    values = as_row_vector(array, n_rows, "y")
+    assert values is not None
+    return Target(values, None)
+
+
+def _as_classes(array: NDArray[Any]) -> Target:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"y holds NaN or infinity, first at row {np.flatnonzero(~np.isfinite(array))[0]}")
+    if array.dtype.kind == "O" and any(value is None or value != value for value in array):
+        raise ValueError("y holds missing values")
+    classes, codes = np.unique(array, return_inverse=True)
+    if len(classes) != 2:
+        shown = ", ".join(map(str, classes[:5]))
+        raise ValueError(f"y must hold two classes for the logistic loss, got {len(classes)}: {shown}")
+    return Target(codes.astype(np.float64), classes)
+
+
+def as_subsets(subsets: Any, names: Sequence[str]) -> list[Ints]:
+    """Return column subsets as ascending column numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is not a sequence of subsets, or one names a column that X does not have, or has twice.
+
+    Examples
+    --------
+    >>> as_subsets([["b", "a"], [2], []], ["a", "b", "c"])
+    [array([0, 1]), array([2]), array([], dtype=int64)]
+    """
+    if isinstance(subsets, str) or not isinstance(subsets, Iterable):
+        raise ValueError(f"subsets must be a sequence of column lists, got {subsets!r}")
+    columns = [_as_columns(subset, names) for subset in subsets]
+    if not columns:
+        raise ValueError("subsets is empty: it wants at least one column list")
+    return columns
+
+
+def _as_columns(subset: Any, names: Sequence[str]) -> Ints:
+    if isinstance(subset, str) or np.ndim(subset) != 1:
+        raise ValueError(f"subsets must be a sequence of column lists such as [[0, 1], [2]], it holds {subset!r}")
+    array = np.asarray(subset)
+    if array.dtype == bool:
+        if len(array) != len(names):
+            raise ValueError(f"subsets holds a mask of {len(array)} columns, X has {len(names)}")
+        return np.flatnonzero(array).astype(np.int64)
+    columns = [_as_column(column, names) for column in array.tolist()]
+    if len(set(columns)) != len(columns):
+        raise ValueError(f"subsets holds a column twice: {list(subset)!r}")
+    return np.array(sorted(columns), dtype=np.int64)
+
+
+def _as_column(column: Any, names: Sequence[str]) -> int:
+    if isinstance(column, str):
+        if column not in names:
+            raise ValueError(f"subsets names a column {column!r} that X does not have")
+        return list(names).index(column)
+    if not isinstance(column, int) or not -len(names) <= column < len(names):
+        raise ValueError(f"subsets names column {column!r}, X has columns 0 to {len(names) - 1}")
+    return column % len(names)
+
+
+def as_splits(folds: Any, matrix: Floats, target: Target, groups: Any) -> list[tuple[Ints, Ints]]:
+    """Return the (train, test) row numbers of folds given as scikit-learn takes its `cv`.
+
+    Raises
+    ------
+    ValueError
+        If groups are given with a number of folds (which would ignore them), or a fold is empty or names a
+        row that X does not have.
+    """
+    if groups is not None and isinstance(folds, int):
+        raise ValueError(f"groups are ignored by folds={folds}: pass a splitter such as GroupKFold({folds})")
+    # codes, since scikit-learn does not take labels of type object for classes
+    y = target.values if target.classes is None else target.values.astype(np.int64)
+    splitter = check_cv(folds, y, classifier=target.classes is not None)
+    pairs = [(_as_rows(a, len(y)), _as_rows(b, len(y))) for a, b in splitter.split(matrix, y, groups)]
+    for train, test in pairs:
+        if not len(train) or not len(test):
+            raise ValueError("folds holds a fold without training rows or without held-out rows")
+    return pairs
+
+
+def _as_rows(rows: Any, n_rows: int) -> Ints:
+    array = np.asarray(rows)
+    if array.dtype == bool:
+        array = np.flatnonzero(array)
+    array = array.astype(np.int64)
+    if array.size and (array.min() < -n_rows or array.max() >= n_rows):
+        raise ValueError(f"folds names row {array.max()}, X has rows 0 to {n_rows - 1}")
+    return array % n_rows

@@ -1,0 +1,45 @@
+"""Learners: from an incomplete table of scores to what to try on the next task.
+
+A new learner is one file and one line in `REGISTRY`, which enrols it in the checks of `metafit.testing`.
+"""
+
+from __future__ import annotations
+
+from metafit.learners.base import BaseLearner, Learner, Ranking
+from metafit.learners.baselines import Default, Random
+from metafit.learners.nearest_tasks import NearestTasks
+from metafit.learners.portfolio import Portfolio
+from metafit.learners.single_best import SingleBest
+
+__all__ = [
+    "REGISTRY",
+    "BaseLearner",
+    "Default",
+    "Learner",
+    "NearestTasks",
+    "Portfolio",
+    "Random",
+    "Ranking",
+    "SingleBest",
+    "default",
+]
+
+REGISTRY: dict[str, type[BaseLearner]] = {
+    "default": Default,
+    "random": Random,
+    "single_best": SingleBest,
+    "portfolio": Portfolio,
+    "nearest_tasks": NearestTasks,
+}
+
+
+def default() -> NearestTasks:
+    """Give the learner that is used when none is named; unfitted.
+
+    Returns
+    -------
+    NearestTasks
+        A greedy portfolio that leans towards the tasks most like this one; without descriptions, the plain
+        portfolio.
+    """
+    return NearestTasks()

@@ -1,0 +1,258 @@
+"""What a learner is: it fits on `Scores` and ranks strategies for a task that it has not seen.
+
+A learner knows the scores table and the tasks' descriptions, never the tasks themselves: it works as well on
+a table that somebody else measured. The base below does what all share; a newcomer says how it learns and
+what it advises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from metafit.learners.table import FloatArray, IntArray, RegretTable
+from metafit.scores import Scores, normalized_regret
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Strategies in the order in which to try them on one task.
+
+    Attributes
+    ----------
+    strategies : tuple of str
+        Best first: if only one can be tried, the first; with a budget of b, the first b.
+    expected_loss : ndarray of shape (n_strategies,)
+        Expected normalised regret of each, in that order: 0 as good as the best, 1 no skill (or no better
+        than failing). NaN where nothing is known. It need not ascend: the second to try should be good where
+        the first is not.
+    std : ndarray of shape (n_strategies,)
+        Standard deviation of that regret from task to task; 0 for what was observed.
+    reasons : tuple of str
+        Sentences for people, the weightiest first.
+    neighbours : DataFrame or None
+        The tasks that decided, nearest first: index task, columns ``distance`` and ``weight``.
+    fallback : bool
+        True if the learner had nothing to say about this task and gave what it would give for any.
+    """
+
+    strategies: tuple[str, ...]
+    expected_loss: FloatArray
+    std: FloatArray
+    reasons: tuple[str, ...] = ()
+    neighbours: pd.DataFrame | None = None
+    fallback: bool = False
+
+    def __len__(self) -> int:
+        return len(self.strategies)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.strategies)
+
+    def __getitem__(self, position: int) -> str:
+        return self.strategies[position]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give a row per strategy, best first: columns ``expected_loss`` and ``std``."""
+        index = pd.Index(self.strategies, name="strategy", dtype="str")
+        return pd.DataFrame({"expected_loss": self.expected_loss, "std": self.std}, index=index)
+
+    def __repr__(self) -> str:
+        top = ", ".join(self.strategies[:3]) + (", ..." if len(self) > 3 else "")
+        return f"Ranking({len(self)} strategies: {top}{'; fallback' if self.fallback else ''})"
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Whatever fits on scores and ranks strategies; `metafit.testing.check_learner` says whether it does."""
+
+    def fit(self, scores: Scores, descriptions: pd.DataFrame | None = None) -> Self:
+        """Learn from the scores of one kind of tasks."""
+
+    def rank(
+        self,
+        description: Any = None,
+        observed: Mapping[str, float] | None = None,
+        candidates: Iterable[str] | None = None,
+    ) -> Ranking:
+        """Order strategies for a task."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What one learner says of the strategies it knows, by their position in ``strategies_``.
+
+    Attributes
+    ----------
+    order : ndarray of int
+        The whole pool, best first.
+    expected, std : ndarray of shape (n_strategies,)
+    reasons, neighbours, fallback
+        See `Ranking`.
+    """
+
+    order: IntArray
+    expected: FloatArray
+    std: FloatArray
+    reasons: tuple[str, ...] = field(default=())
+    neighbours: pd.DataFrame | None = None
+    fallback: bool = False
+
+
+class BaseLearner(BaseEstimator):  # type: ignore[misc]
+    """The part that all learners share: checks, the regret table, the places of the observed and the unknown.
+
+    A subclass gives ``_advise`` and, if it keeps more than the regret table, ``_learn``.
+
+    Attributes
+    ----------
+    strategies_ : Index of str
+    names_ : list of str
+        Readable names of the strategies.
+    tasks_ : Index of str
+        Training tasks with at least one cell.
+    regret_ : ndarray of shape (n_tasks, n_strategies)
+        Normalised regret on the training tasks, failures tied last, NaN for a hole.
+    coverage_, mean_regret_, std_regret_ : ndarray of shape (n_strategies,)
+    """
+
+    learns = True  # False for baselines that ignore the losses
+
+    def fit(self, scores: Scores, descriptions: pd.DataFrame | None = None) -> Self:
+        """Learn from the scores of training tasks.
+
+        Parameters
+        ----------
+        scores : Scores
+            Tasks of one kind; all seeds in it are averaged.
+        descriptions : DataFrame, optional
+            Index task, columns meta-features. Tasks that are not in `scores` are ignored.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the scores mix kinds, or hold no cell.
+        """
+        if len(scores.kinds) > 1:
+            raise ValueError(f"scores mix the kinds {scores.kinds}: fit on scores.of_kind(...), one at a time")
+        regret = scores.regret().dropna(axis=0, how="all")
+        if regret.empty:
+            raise ValueError(f"scores hold no attempted cell to learn from: {scores!r}")
+        self.strategies_, self.tasks_ = scores.strategies.index, regret.index
+        self._ids = self.strategies_.to_list()
+        self._place = {name: place for place, name in enumerate(self._ids)}
+        self.names_ = [str(name) for name in scores.strategies["name"]]
+        self._table = RegretTable(regret.to_numpy())
+        self.regret_, self.coverage_ = self._table.regret, self._table.coverage
+        self.mean_regret_, self.std_regret_ = self._table.moments(np.ones(len(regret)))
+        self._learn(scores, _with_text_index(descriptions))
+        return self
+
+    def rank(
+        self,
+        description: Any = None,
+        observed: Mapping[str, float] | None = None,
+        candidates: Iterable[str] | None = None,
+    ) -> Ranking:
+        """Order strategies for a task, best first.
+
+        Parameters
+        ----------
+        description : Series, mapping or one-row DataFrame, optional
+            The task's meta-features.
+        observed : mapping of strategy to loss, optional
+            Losses u already seen on this very task; NaN for a failure. What was observed stands first, lowest
+            loss first, so that the first of the ranking is always the one to use now; what follows is the
+            order to go on in.
+        candidates : iterable of str, optional
+            Rank these only. Those that were never attempted in training come last, in the order given.
+
+        Returns
+        -------
+        Ranking
+
+        Raises
+        ------
+        ValueError
+            If a candidate is there twice.
+        """
+        check_is_fitted(self, "strategies_")
+        names = self._ids if candidates is None else [str(name) for name in candidates]
+        asked = set(names)
+        if len(asked) < len(names):
+            raise ValueError(f"candidates hold {_first_twice(names)!r} twice")
+        seen = _in_order_of_loss({name: loss for name, loss in (observed or {}).items() if name in asked})
+        pool, tried = np.sort(self._positions(names)), self._positions(seen)
+        return self._ranking(self._advise(_as_series(description), pool, tried), names, seen)
+
+    def _learn(self, scores: Scores, descriptions: pd.DataFrame | None) -> None:
+        """Keep what `_advise` needs beyond the regret table."""
+
+    def _advise(self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray) -> Advice:
+        """Order the strategies at positions `pool`; those at `tried` were tried on this task already."""
+        raise NotImplementedError
+
+    def _ranking(self, advice: Advice, names: list[str], seen: dict[str, float]) -> Ranking:
+        learned = [self._ids[i] for i in advice.order if self._ids[i] not in seen]
+        placed = {*seen, *learned}
+        order = [*seen, *learned, *(name for name in names if name not in placed)]
+        known = self._positions(learned)
+        unknown = np.full(len(order) - len(seen) - len(learned), np.nan)
+        expected = np.concatenate([_observed_regret(seen), advice.expected[known], unknown])
+        std = np.concatenate([np.zeros(len(seen)), advice.std[known], unknown])
+        return Ranking(tuple(order), expected, std, advice.reasons, advice.neighbours, advice.fallback)
+
+    def _positions(self, names: Iterable[str]) -> IntArray:
+        """Give the positions of those names that are known."""
+        return np.array([self._place[name] for name in names if name in self._place], dtype=np.intp)
+
+    def _standing(self, expected: FloatArray, pool: IntArray, min_coverage: float) -> IntArray:
+        """Order the pool by expected regret; the rarely attempted follow, those never attempted are last."""
+        rare = self.coverage_[pool] < min_coverage * self.coverage_.max()
+        unknown = np.isnan(expected[pool])
+        keys = (np.arange(len(pool)), np.where(unknown, 0, expected[pool]), rare, unknown)
+        return pool[np.lexsort(keys)]
+
+
+def _observed_regret(seen: dict[str, float]) -> FloatArray:
+    losses = np.array(list(seen.values()), dtype=float)
+    best = np.nanmin(losses) if np.isfinite(losses).any() else 1.0
+    return np.where(np.isnan(losses), 1.0, normalized_regret(losses, best))
+
+
+def _in_order_of_loss(observed: dict[str, float]) -> dict[str, float]:
+    ordered = sorted(observed.items(), key=lambda item: np.inf if np.isnan(item[1]) else item[1])
+    return {name: float(loss) for name, loss in ordered}
+
+
+def _as_series(description: Any) -> pd.Series[Any] | None:
+    if description is None:
+        return None
+    if isinstance(description, pd.DataFrame):
+        if len(description) != 1:
+            raise ValueError(f"description has {len(description)} rows; rank takes one task at a time")
+        return description.iloc[0]
+    return pd.Series(description)
+
+
+def _with_text_index(descriptions: pd.DataFrame | None) -> pd.DataFrame | None:
+    if descriptions is None:
+        return None
+    index = descriptions.index.map(str)
+    if index.has_duplicates:
+        raise ValueError(f"descriptions hold the task {index[index.duplicated()][0]!r} twice")
+    return descriptions.set_axis(index, axis=0)
+
+
+def _first_twice(names: list[str]) -> str:
+    return next(name for position, name in enumerate(names) if name in names[:position])

@@ -1,0 +1,147 @@
+"""What did well on tasks like this one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metafit.learners.base import Advice, BaseLearner
+from metafit.learners.portfolio import members_first
+from metafit.learners.table import FloatArray, IntArray, greedy
+from metafit.scores import Scores
+
+# the mean squared difference of two independent uniform variables: what an unknown coordinate counts
+_UNKNOWN = 1 / 6
+
+
+class NearestTasks(BaseLearner):
+    """Rank by the training tasks whose descriptions are nearest, shrunk towards all training tasks.
+
+    The one nearest neighbour loses to the single best on most public tables, so many neighbours vote, with
+    weights 1 / (0.05 + d / h), h the distance of the first that has no vote, and every training task adds
+    `shrinkage` / n_tasks. With these weights the first `size` strategies are a greedy portfolio (see
+    `Portfolio`), the rest follow by expected regret: near-copies of the first choice are of little use as the
+    second.
+
+    Descriptions are brought to one scale by the training tasks' ranks, so heavy tails do not matter: a
+    coordinate is the share of the training tasks below. A distance is the root mean square over coordinates;
+    one that is missing on one side counts what two random tasks differ by, missing on both sides nothing.
+
+    Parameters
+    ----------
+    n_neighbors : int
+    shrinkage : float
+        Weight of all training tasks together, in neighbours: 0 for none.
+    size : int
+        Number of complementary strategies at the head of the ranking.
+    min_coverage : float
+        See `Portfolio`.
+
+    Attributes
+    ----------
+    columns_ : Index of str or None
+        Meta-features in use: numeric, and known and not the same for all training tasks; None without
+        descriptions.
+    coordinates_ : ndarray of shape (n_tasks, n_columns)
+
+    Notes
+    -----
+    Without descriptions, or for a task of which none of the columns is known, all training tasks count alike
+    and the ranking says ``fallback=True``.
+
+    Examples
+    --------
+    >>> from metafit.scores import Scores
+    >>> losses = pd.DataFrame({"few": [0.1, 0.2, 0.8, 0.9], "many": [0.8, 0.9, 0.1, 0.2]}, index=list("abcd"))
+    >>> rows = pd.DataFrame({"n_rows": [10, 20, 1000, 2000]}, index=list("abcd"))
+    >>> learner = NearestTasks(n_neighbors=2).fit(Scores.from_matrix(losses), rows)
+    >>> learner.rank({"n_rows": 1500}).strategies
+    ('many', 'few')
+    """
+
+    def __init__(
+        self, n_neighbors: int = 25, shrinkage: float = 2.0, size: int = 16, min_coverage: float = 0.8
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.shrinkage = shrinkage
+        self.size = size
+        self.min_coverage = min_coverage
+
+    def _learn(self, scores: Scores, descriptions: pd.DataFrame | None) -> None:
+        if self.n_neighbors < 1 or self.shrinkage < 0:
+            given = f"n_neighbors={self.n_neighbors!r}, shrinkage={self.shrinkage!r}"
+            raise ValueError(f"{given}: at least one neighbour and no negative shrinkage")
+        self.columns_: pd.Index[str] | None = None
+        if descriptions is None:
+            return
+        table = descriptions.reindex(self.tasks_).select_dtypes(["number", "bool"]).astype(float)
+        self.columns_ = table.columns[table.nunique() > 1]
+        self._sorted = [np.sort(table[column].dropna().to_numpy()) for column in self.columns_]
+        self.coordinates_ = self._scale(table[self.columns_].to_numpy())
+
+    def _scale(self, values: FloatArray) -> FloatArray:
+        """Give the mid-rank share of the training tasks below each value; NaN stays NaN."""
+        shares = np.full(values.shape, np.nan)
+        for j, known in enumerate(self._sorted):
+            column = values[:, j]
+            below = np.searchsorted(known, column, "left") + np.searchsorted(known, column, "right")
+            shares[:, j] = np.where(np.isnan(column), np.nan, below / (2 * len(known)))
+        return shares
+
+    def _distances(self, description: pd.Series[Any] | None) -> FloatArray | None:
+        if description is None or self.columns_ is None:
+            return None
+        values = np.asarray(pd.to_numeric(description.reindex(self.columns_)), dtype=float)
+        if np.isnan(values).all():
+            return None
+        difference = (self.coordinates_ - self._scale(values[None])) ** 2
+        both_missing = np.isnan(self.coordinates_) & np.isnan(values)
+        difference = np.where(np.isnan(difference), np.where(both_missing, 0.0, _UNKNOWN), difference)
+        return np.asarray(np.sqrt(difference.mean(axis=1)), dtype=float)
+
+    def _votes(self, distances: FloatArray) -> FloatArray:
+        """Give each training task's vote; the votes sum to the number of neighbours."""
+        order = np.argsort(distances, kind="stable")
+        near = order[: self.n_neighbors]
+        bandwidth = distances[order[min(len(near), len(order) - 1)]]
+        votes = np.zeros(len(distances))
+        votes[near] = 1 / (0.05 + distances[near] / bandwidth) if bandwidth > 0 else 1.0
+        return np.asarray(votes * (len(near) / votes.sum()))
+
+    def _advise(self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray) -> Advice:
+        n_tasks = len(self.tasks_)
+        distances = self._distances(description)
+        if distances is None:
+            reason = f"no description of this task: what did best on all {n_tasks} training tasks"
+            return Advice(*self._vote(np.ones(n_tasks), pool, tried), (reason,), fallback=True)
+        votes = self._votes(distances) + self.shrinkage / n_tasks
+        neighbours = self._neighbours(distances, votes)
+        return Advice(*self._vote(votes, pool, tried), self._reasons(neighbours), neighbours)
+
+    def _vote(self, votes: FloatArray, pool: IntArray, tried: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
+        expected, std = self._table.moments(votes)
+        standing = self._standing(expected, pool, self.min_coverage)
+        picks, _ = greedy(
+            self._table,
+            self.size,
+            columns=standing[~np.isin(standing, tried)],
+            weights=votes,
+            reached=self._table.reached(tried),
+            min_coverage=self.min_coverage,
+        )
+        return members_first(picks, standing), expected, std
+
+    def _neighbours(self, distances: FloatArray, weights: FloatArray) -> pd.DataFrame:
+        near = np.argsort(distances, kind="stable")[: self.n_neighbors]
+        columns = {"distance": distances[near], "weight": weights[near] / weights.sum()}
+        return pd.DataFrame(columns, index=self.tasks_[near])
+
+    def _reasons(self, neighbours: pd.DataFrame) -> tuple[str, ...]:
+        rows = self.tasks_.get_indexer(neighbours.index[:5])
+        best = [self.names_[j] for j in np.nanargmin(self.regret_[rows], axis=1)]
+        return tuple(
+            f"like {task} (distance {distance:.2f}), where {name} did best"
+            for task, distance, name in zip(neighbours.index, neighbours["distance"], best, strict=False)
+        )

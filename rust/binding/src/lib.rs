@@ -1,0 +1,18 @@
+//! `metafit._core`: arrays in and out, errors, interrupts. What the numbers mean stands in `metafit-core`; what a
+//! user meets stands in `metafit.engine`.
+
+mod errors;
+mod request;
+mod response;
+mod run;
+
+use pyo3::prelude::*;
+
+/// The compiled core of metafit.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::request::Table;
+    #[pymodule_export]
+    use super::run::{run_cells, score_names};
+}

@@ -1,0 +1,93 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use metafit_core::loss::LossKind;
+use metafit_core::{Error, Path, Plan, Result, Settings, metric};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::errors::to_python;
+use crate::request::{CellRequest, SplitTuple, Table, split};
+use crate::response::arrays;
+
+/// How often a running call looks for Ctrl-C and reports progress.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Names of the held-out scores of a loss, in the order in which they are returned.
+#[pyfunction]
+pub fn score_names(loss: &str) -> PyResult<Vec<&'static str>> {
+    Ok(metric::names(LossKind::from_name(loss).map_err(to_python)?).to_vec())
+}
+
+/// Solves every cell and returns flat arrays; `progress(done, total)` is called now and then.
+#[pyfunction]
+#[pyo3(signature = (tables, splits, cells, *, tol, max_iter, impute, keep_coef, n_threads, progress))]
+#[allow(clippy::too_many_arguments)]
+pub fn run_cells<'py>(
+    py: Python<'py>,
+    tables: Vec<PyRef<'py, Table>>,
+    splits: Vec<SplitTuple<'py>>,
+    cells: Vec<CellRequest<'py>>,
+    tol: f64,
+    max_iter: usize,
+    impute: bool,
+    keep_coef: bool,
+    n_threads: Option<usize>,
+    progress: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let width = |cell: &CellRequest<'_>| {
+        let table = splits.get(cell.split()).and_then(|split| tables.get(split.0));
+        table.map_or(0, |table| if keep_coef { table.0.n_columns() } else { 0 })
+    };
+    reserve(cells.iter().map(|c| c.answer_bytes(width(c))).fold(0, usize::saturating_add)).map_err(to_python)?;
+    let tables = tables.iter().map(|t| t.0.clone()).collect();
+    let splits = splits.iter().map(split).collect();
+    let cells = cells.into_iter().map(CellRequest::cell).collect::<PyResult<_>>()?;
+    let settings = Settings { tol, max_iter, impute, keep_coef, n_threads };
+    let plan = Plan::new(tables, splits, cells, settings).map_err(to_python)?;
+    let paths = if plan.is_small() {
+        py.detach(|| plan.run(&AtomicBool::new(false), &AtomicUsize::new(0))).map_err(to_python)?
+    } else {
+        watch(py, plan, progress.as_ref())?
+    };
+    arrays(py, &paths)
+}
+
+/// Asks for the memory of the answer before anything is computed.
+fn reserve(bytes: usize) -> Result<()> {
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| Error::OutOfMemory { bytes })
+}
+
+/// Runs the plan beside this thread, which goes on to answer signals.
+///
+/// An exception here returns at once: the plan is told to stop and, being the sole owner of what it reads, ends on
+/// its own after the kernel in flight.
+fn watch(py: Python<'_>, plan: Plan, progress: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Path>> {
+    let n_cells = plan.n_cells();
+    let cancel = Arc::new(AtomicBool::new(false));
+    let done = Arc::new(AtomicUsize::new(0));
+    let (sender, receiver) = channel();
+    let worker = {
+        let (cancel, done) = (cancel.clone(), done.clone());
+        std::thread::spawn(move || {
+            let result = plan.run(&cancel, &done);
+            let _ = sender.send(());
+            result
+        })
+    };
+    let receiver = Mutex::new(receiver);
+    let tick = || receiver.lock().ok().map(|r| r.recv_timeout(TICK));
+    while let Some(Err(RecvTimeoutError::Timeout)) = py.detach(tick) {
+        let told = progress.map_or(Ok(()), |p| p.call1((done.load(Ordering::Relaxed), n_cells)).map(|_| ()));
+        if let Err(error) = py.check_signals().and(told) {
+            cancel.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
+    }
+    match py.detach(|| worker.join()) {
+        Ok(result) => result.map_err(to_python),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}

@@ -1,0 +1,255 @@
+//! The plan over tables, splits, subsets, penalties and strengths; the only file that knows threads.
+//!
+//! What the cells of a split share (training moments, the design, held-out rows) is made once, by whichever cell
+//! comes first, and dropped after the last. A cell's numbers come from its own table, split and request alone and
+//! each is solved by one thread, so they have the same bits for any number of threads.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::design::Design;
+use crate::error::{Error, Result};
+use crate::moments::{FoldMoments, Moments};
+use crate::partition::{Membership, Partition, find_partitions};
+use crate::path::{Path, solve_path};
+use crate::problem::{Cell, Settings, Split, Table};
+
+/// Tables, splits and cells of one call.
+pub struct Plan {
+    tables: Vec<Arc<Table>>,
+    splits: Vec<Split>,
+    cells: Vec<Cell>,
+    settings: Settings,
+}
+
+impl Plan {
+    /// Checks that the parts fit together.
+    pub fn new(tables: Vec<Arc<Table>>, splits: Vec<Split>, cells: Vec<Cell>, settings: Settings) -> Result<Self> {
+        splits.iter().try_for_each(|split| check_split(split, &tables))?;
+        cells.iter().try_for_each(|cell| check_cell(cell, &splits, &tables))?;
+        if !settings.impute {
+            tables.iter().try_for_each(check_complete)?;
+        }
+        Ok(Self { tables, splits, cells, settings })
+    }
+
+    /// Number of cells.
+    pub fn n_cells(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Rough number of floating-point operations, to tell a call that deserves threads from one that does not.
+    fn work(&self) -> f64 {
+        let of_cell = |cell: &Cell| {
+            let split = &self.splits[cell.split];
+            let k = cell.columns.as_ref().map_or(self.tables[split.table].n_columns(), Vec::len) as f64;
+            (split.train.len() + split.test.len()) as f64 * (k + 10.0) * k.min(50.0) * cell.alphas.len().max(1) as f64
+        };
+        self.cells.iter().map(of_cell).sum()
+    }
+
+    /// Whether the call is over sooner than threads are woken and signals looked at.
+    pub fn is_small(&self) -> bool {
+        const FEW_OPERATIONS: f64 = 2e6;
+        self.work() < FEW_OPERATIONS
+    }
+
+    /// Solves every cell; `done` counts finished cells, `cancel` stops early.
+    pub fn run(&self, cancel: &AtomicBool, done: &AtomicUsize) -> Result<Vec<Path>> {
+        let threads = self.settings.n_threads.unwrap_or_else(available_threads);
+        let threads = if self.is_small() { 1 } else { threads.min(self.cells.len()) };
+        let shared = self.shared();
+        let mut order: Vec<usize> = (0..self.cells.len()).collect();
+        order.sort_by_key(|&c| self.cells[c].split);
+        let one = |c: usize| {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            let path = self.solve_cell(&self.cells[c], &shared, cancel);
+            done.fetch_add(1, Ordering::Relaxed);
+            // a cell that the wish to stop cut short has no result
+            if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok((c, path)) }
+        };
+        let solved: Result<Vec<(usize, Path)>> = match threads {
+            0 | 1 => order.into_iter().map(one).collect(),
+            _ => pool(threads)?.install(|| order.into_par_iter().with_max_len(1).map(one).collect()),
+        };
+        let mut solved = solved?;
+        solved.sort_by_key(|(c, _)| *c);
+        Ok(solved.into_iter().map(|(_, path)| path).collect())
+    }
+
+    fn shared(&self) -> Shared<'_> {
+        let (partitions, memberships) = find_partitions(&self.splits);
+        let splits = self.splits.iter().zip(memberships).map(|(split, membership)| SplitData {
+            split,
+            table: &self.tables[split.table],
+            membership,
+            waiting: AtomicUsize::new(0),
+            moments: Slot::default(),
+            centred: Slot::default(),
+            uncentred: Slot::default(),
+            held_out: Slot::default(),
+        });
+        let shared = Shared {
+            splits: splits.collect(),
+            partitions: partitions.into_iter().map(|p| (p, Slot::default())).collect(),
+        };
+        self.cells.iter().for_each(|cell| {
+            shared.splits[cell.split].waiting.fetch_add(1, Ordering::Relaxed);
+        });
+        shared
+    }
+
+    fn solve_cell(&self, cell: &Cell, shared: &Shared<'_>, cancel: &AtomicBool) -> Path {
+        let data = &shared.splits[cell.split];
+        let path = solve_path(cell, data, shared, &self.settings, cancel);
+        if data.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            data.release();
+        }
+        path
+    }
+}
+
+fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Pools of this process by number of threads. A forked child starts with none: the parent's threads are not in it.
+static POOLS: Mutex<Vec<(u32, usize, Arc<ThreadPool>)>> = Mutex::new(Vec::new());
+
+fn pool(threads: usize) -> Result<Arc<ThreadPool>> {
+    let process = std::process::id();
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    // another process's pool stays in the list unused: it has no threads here, and dropping it would wait for them
+    if let Some((_, _, pool)) = pools.iter().find(|(owner, n, _)| *owner == process && *n == threads) {
+        return Ok(pool.clone());
+    }
+    let built = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("metafit-{i}")).build();
+    let pool = Arc::new(built.map_err(|e| Error::invalid("n_threads", e.to_string()))?);
+    pools.push((process, threads, pool.clone()));
+    Ok(pool)
+}
+
+fn check_split(split: &Split, tables: &[Arc<Table>]) -> Result<()> {
+    let n = match tables.get(split.table) {
+        Some(table) => table.n_rows(),
+        None => return Err(Error::invalid("splits", format!("names table {} of {}", split.table, tables.len()))),
+    };
+    match split.train.iter().chain(&split.test).find(|i| **i >= n) {
+        Some(row) => Err(Error::invalid("folds", format!("names row {row} of a table with {n} rows"))),
+        None => Ok(()),
+    }
+}
+
+fn check_cell(cell: &Cell, splits: &[Split], tables: &[Arc<Table>]) -> Result<()> {
+    let Some(split) = splits.get(cell.split) else {
+        return Err(Error::invalid("cells", format!("names split {} of {}", cell.split, splits.len())));
+    };
+    let p = tables[split.table].n_columns();
+    cell.penalty.check(p)?;
+    if let Some(bad) = cell.alphas.iter().find(|a| !(a.is_finite() && **a >= 0.0)) {
+        return Err(Error::invalid("alphas", format!("holds {bad}, has to be finite and at least 0")));
+    }
+    let columns = cell.columns.as_deref().unwrap_or_default();
+    if columns.iter().any(|j| *j >= p) || columns.windows(2).any(|w| w[0] >= w[1]) {
+        return Err(Error::invalid("subsets", format!("wants ascending column numbers below {p}")));
+    }
+    Ok(())
+}
+
+fn check_complete(table: &Arc<Table>) -> Result<()> {
+    match table.first_missing() {
+        Some((row, column)) => Err(Error::NotFinite { argument: "X", row, column: Some(column) }),
+        None => Ok(()),
+    }
+}
+
+/// A value made on first use and dropped on demand.
+struct Slot<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Slot<T> {
+    fn get(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert_with(|| Arc::new(make())).clone()
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// What cells of a call share.
+pub(crate) struct Shared<'a> {
+    splits: Vec<SplitData<'a>>,
+    partitions: Vec<(Partition, Slot<FoldMoments>)>,
+}
+
+/// What the cells of one split share.
+pub(crate) struct SplitData<'a> {
+    pub(crate) split: &'a Split,
+    pub(crate) table: &'a Table,
+    membership: Option<Membership>,
+    waiting: AtomicUsize,
+    moments: Slot<Moments>,
+    centred: Slot<Design>,
+    uncentred: Slot<Design>,
+    held_out: Slot<HeldOut>,
+}
+
+/// Held-out rows, missing values not yet replaced.
+pub(crate) struct HeldOut {
+    /// Columns of X, one after another.
+    pub(crate) x: Vec<f64>,
+    pub(crate) y: Vec<f64>,
+    pub(crate) offset: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
+}
+
+impl SplitData<'_> {
+    /// Training moments: merged from folds where the splits of the call form a partition and nothing is imputed
+    /// (an imputed value changes with the training set), from the rows otherwise.
+    pub(crate) fn moments(&self, shared: &Shared<'_>) -> Arc<Moments> {
+        self.moments.get(|| match self.membership {
+            Some(Membership { partition, fold }) if !self.table.has_missing => {
+                let (partition, slot) = &shared.partitions[partition];
+                slot.get(|| FoldMoments::new(self.table, &partition.folds)).without(fold)
+            }
+            _ => Moments::of_rows(self.table, &self.split.train),
+        })
+    }
+
+    /// Training rows in solver coordinates.
+    pub(crate) fn design(&self, centred: bool) -> Arc<Design> {
+        let slot = if centred { &self.centred } else { &self.uncentred };
+        slot.get(|| Design::new(self.table, &self.split.train, centred))
+    }
+
+    pub(crate) fn held_out(&self) -> Arc<HeldOut> {
+        self.held_out.get(|| {
+            let (table, rows) = (self.table, &self.split.test);
+            HeldOut {
+                x: (0..table.n_columns()).flat_map(|j| rows.iter().map(move |&i| table.column(j)[i])).collect(),
+                y: rows.iter().map(|&i| table.y[i]).collect(),
+                offset: rows.iter().map(|&i| table.offset_of(i)).collect(),
+                weights: rows.iter().map(|&i| table.weight(i)).collect(),
+            }
+        })
+    }
+
+    fn release(&self) {
+        self.moments.clear();
+        self.centred.clear();
+        self.uncentred.clear();
+        self.held_out.clear();
+    }
+}

@@ -1,0 +1,23 @@
+//! Duality gaps: how far, at most, a fit's objective lies above the least one.
+//!
+//! For a dual point `theta = s t`, `t` the residuals with the unpenalised directions projected out and `s` the
+//! largest feasible scale up to 1, and `u = X' Omega_v theta`,
+//!
+//! ```text
+//! gap = sum_i omega_i [ L(eta_i) + L*(-theta_i) + theta_i eta_i ] + [ alpha Omega(w) + (alpha Omega)*(u) - u'w ]
+//! ```
+//!
+//! Each bracket is at least 0 (Fenchel and Young), so no digits cancel. Offset and centre add no terms: the model
+//! carries them in eta.
+
+use crate::penalty::Separable;
+use crate::solver::Model;
+
+/// Gap of the model's position `b`; infinite where no dual point is feasible.
+pub fn duality_gap(model: &mut impl Model, penalty: &Separable, b: &[f64]) -> f64 {
+    let free: Vec<usize> = (0..model.n_columns()).filter(|&j| penalty.is_free(j)).collect();
+    let Some(dual) = model.dual(&free) else { return f64::INFINITY };
+    let s = dual.scale.min(penalty.feasible_scale(&dual.correlation));
+    let gap = model.loss_gap(&dual, s) + penalty.fenchel(b, &dual.correlation, s);
+    if gap.is_nan() { f64::INFINITY } else { gap }
+}

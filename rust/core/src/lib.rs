@@ -1,0 +1,38 @@
+//! Regularised loss minimisation for many feature subsets, strengths, folds and tables at once:
+//!
+//! ```text
+//! (b, w)*  =  argmin_{b,w}  sum_i v_i L(y_i, b + o_i + x_i' w) / sum_i v_i  +  alpha * Omega(w)
+//! ```
+//!
+//! with row weights `v`, offsets `o`, a loss `L` ([`loss`]) and a penalty `Omega` with factors and a centre
+//! ([`penalty`]). Every fit carries a duality gap ([`certificate`]) and a status.
+//!
+//! The way of a request: [`problem`] checks it; [`batch`] runs its cells on threads and keeps what they share,
+//! [`moments`] for the squared loss (merged from folds that [`partition`] found) or a [`design`] of rows; [`path`]
+//! walks one cell's strengths; [`frame`] turns its columns into solver coordinates and back; [`solver`] fits;
+//! [`metric`] scores held-out rows.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod batch;
+pub mod certificate;
+pub mod design;
+pub mod error;
+pub mod frame;
+mod linalg;
+pub mod loss;
+pub mod metric;
+pub mod moments;
+pub mod partition;
+pub mod path;
+pub mod penalty;
+pub mod problem;
+mod simd;
+pub mod solver;
+
+pub use batch::Plan;
+pub use error::{Error, Result};
+pub use path::{Fit, Path};
+pub use problem::{Cell, Settings, Split, Table};
+pub use solver::newton::Status;

@@ -1,0 +1,100 @@
+use super::{Loss, Terms};
+
+/// `L(y, eta) = log(1 + exp(eta)) - y eta` for y in {0, 1}.
+///
+/// With `p = 1 / (1 + exp(-eta))` and `q = y - theta` the bracket is the Kullback-Leibler divergence of the
+/// Bernoulli distribution of `q` from that of `p`; theta is feasible where q lies in \[0, 1\].
+#[derive(Debug, Clone, Copy)]
+pub struct Logistic;
+
+/// Probabilities of the second and of the first class given `small = exp(-|eta|)`; both keep their digits near 0.
+#[inline(always)]
+fn probabilities(eta: f64, small: f64) -> (f64, f64) {
+    let near_one = 1.0 / (1.0 + small);
+    let near_zero = small * near_one;
+    if eta >= 0.0 { (near_one, near_zero) } else { (near_zero, near_one) }
+}
+
+/// `log(1 + exp(eta)) - y eta`, without overflow, given `exp(-|eta|)`.
+#[inline(always)]
+fn value(y: f64, eta: f64, small: f64) -> f64 {
+    let signed = if y > 0.5 { -eta } else { eta };
+    signed.max(0.0) + small.ln_1p()
+}
+
+impl Logistic {
+    /// Targets have to be 0 or 1, and both have to occur.
+    pub(super) fn refuses(y: &[f64]) -> Option<String> {
+        if let Some(bad) = y.iter().find(|v| **v != 0.0 && **v != 1.0) {
+            return Some(format!("y holds {bad}, the logistic loss wants 0 and 1"));
+        }
+        let first = y.first()?;
+        y.iter().all(|v| v == first).then(|| "the training rows hold a single class".to_owned())
+    }
+}
+
+impl Loss for Logistic {
+    #[inline(always)]
+    fn terms(self, y: f64, eta: f64) -> Terms {
+        let small = (-eta.abs()).exp();
+        let (p, q) = probabilities(eta, small);
+        let residual = if y > 0.5 { q } else { -p };
+        Terms { value: value(y, eta, small), residual, curvature: p * q }
+    }
+
+    #[inline(always)]
+    fn value(self, y: f64, eta: f64) -> f64 {
+        value(y, eta, (-eta.abs()).exp())
+    }
+
+    fn fenchel(self, y: f64, eta: f64, residual: f64, theta: f64) -> f64 {
+        // the residual is y - p: one of the two probabilities with all its digits
+        let (p, not_p) = if y > 0.5 { (1.0 - residual, residual) } else { (-residual, 1.0 + residual) };
+        let (q, not_q) = (y - theta, (1.0 - y) + theta);
+        if q < 0.0 || not_q < 0.0 {
+            return f64::INFINITY;
+        }
+        // q - p without cancellation: y - theta - p = residual - theta
+        let delta = residual - theta;
+        let divergence = relative_entropy(q, p, delta, eta) + relative_entropy(not_q, not_p, -delta, -eta);
+        // not `max`, which would turn NaN into a certificate
+        if divergence < 0.0 { 0.0 } else { divergence }
+    }
+
+    fn feasible_scale(self, y: f64, theta: f64) -> f64 {
+        let room = if y > 0.5 { theta } else { -theta };
+        match room {
+            // also for a zero with a minus sign, whose inverse is not the upper end of anything
+            0.0 => 1.0,
+            room if room < 0.0 => 0.0,
+            room => room.recip().min(1.0),
+        }
+    }
+
+    fn attains_zero(self) -> bool {
+        false
+    }
+
+    fn mean(self, eta: f64) -> f64 {
+        probabilities(eta, (-eta.abs()).exp()).0
+    }
+
+    fn null_intercept(self, mean: f64) -> f64 {
+        // rare classes of tiny weight leave a mean that rounds to 0 or 1
+        let mean = mean.clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON);
+        (mean / (1.0 - mean)).ln()
+    }
+}
+
+/// `q log(q / p)` with `q = p + delta` and `p = 1 / (1 + exp(-eta))`, at least -1/e.
+#[inline(always)]
+fn relative_entropy(q: f64, p: f64, delta: f64, eta: f64) -> f64 {
+    if q == 0.0 {
+        0.0
+    } else if delta.abs() < 0.5 * p {
+        q * (delta / p).ln_1p()
+    } else {
+        // from eta, since p may have been rounded to 0
+        q * (q.ln() + (-eta).max(0.0) + (-eta.abs()).exp().ln_1p())
+    }
+}

@@ -1,0 +1,128 @@
+//! Which splits of a call are the folds of one partition, so that their training moments can be merged.
+
+use std::collections::HashMap;
+
+use crate::problem::Split;
+
+/// Row sets that share no row and together make up the rows of some splits.
+pub struct Partition {
+    /// Rows of each fold; the last may hold rows that no split tests.
+    pub folds: Vec<Vec<usize>>,
+}
+
+/// The place of a split: it trains on all folds of a partition but one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// Index of the partition.
+    pub partition: usize,
+    /// The fold left out.
+    pub fold: usize,
+}
+
+struct Draft {
+    split_of_fold: Vec<usize>,
+    covered: Vec<usize>,
+}
+
+/// Groups splits over the same rows into partitions; splits that belong to none get `None`.
+///
+/// A split without held-out rows belongs to none: the fit on all rows has the same bits with and without folds.
+pub fn find_partitions(splits: &[Split]) -> (Vec<Partition>, Vec<Option<Membership>>) {
+    let mut by_rows: HashMap<(usize, Vec<usize>), Vec<usize>> = HashMap::new();
+    for (s, split) in splits.iter().enumerate() {
+        if let Some(rows) = rows_of(split).filter(|_| !split.test.is_empty()) {
+            by_rows.entry((split.table, rows)).or_default().push(s);
+        }
+    }
+    let mut groups: Vec<_> = by_rows.into_iter().collect();
+    groups.sort_by_key(|(_, members)| members[0]);
+    let mut partitions = Vec::new();
+    let mut memberships = vec![None; splits.len()];
+    for ((_, rows), members) in groups {
+        for draft in drafts(splits, &members) {
+            if draft.split_of_fold.len() < 2 {
+                continue;
+            }
+            let partition = partitions.len();
+            for (fold, &s) in draft.split_of_fold.iter().enumerate() {
+                memberships[s] = Some(Membership { partition, fold });
+            }
+            partitions.push(Partition { folds: folds(splits, &draft, &rows) });
+        }
+    }
+    (partitions, memberships)
+}
+
+/// All rows of a split, ascending; `None` where one occurs twice.
+fn rows_of(split: &Split) -> Option<Vec<usize>> {
+    let mut rows: Vec<usize> = split.train.iter().chain(&split.test).copied().collect();
+    rows.sort_unstable();
+    rows.windows(2).all(|w| w[0] < w[1]).then_some(rows)
+}
+
+/// Puts each split into the first draft whose folds it does not touch.
+fn drafts(splits: &[Split], members: &[usize]) -> Vec<Draft> {
+    let mut drafts: Vec<Draft> = Vec::new();
+    for &s in members {
+        let mut test = splits[s].test.clone();
+        test.sort_unstable();
+        match drafts.iter_mut().find(|d| test.iter().all(|row| d.covered.binary_search(row).is_err())) {
+            Some(draft) => draft.add(s, test),
+            None => drafts.push(Draft { split_of_fold: vec![s], covered: test }),
+        }
+    }
+    drafts
+}
+
+impl Draft {
+    fn add(&mut self, split: usize, test: Vec<usize>) {
+        self.split_of_fold.push(split);
+        self.covered.extend(test);
+        self.covered.sort_unstable();
+    }
+}
+
+/// Ascending rows of each fold and, last, the rows of no fold, so that every training set is a union of others.
+fn folds(splits: &[Split], draft: &Draft, rows: &[usize]) -> Vec<Vec<usize>> {
+    let mut folds: Vec<Vec<usize>> = draft.split_of_fold.iter().map(|&s| splits[s].test.clone()).collect();
+    folds.iter_mut().for_each(|f| f.sort_unstable());
+    let rest: Vec<usize> = rows.iter().copied().filter(|row| draft.covered.binary_search(row).is_err()).collect();
+    if !rest.is_empty() {
+        folds.push(rest);
+    }
+    folds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(train: &[usize], test: &[usize]) -> Split {
+        Split { table: 0, train: train.to_vec(), test: test.to_vec() }
+    }
+
+    #[test]
+    fn k_folds_form_one_partition() {
+        let splits =
+            [split(&[0, 1, 2, 3], &[]), split(&[2, 3], &[0, 1]), split(&[0, 1], &[3, 2]), split(&[0, 1, 2], &[3])];
+        let (partitions, members) = find_partitions(&splits);
+        assert_eq!(partitions.len(), 1);
+        assert_eq!(partitions[0].folds, [vec![0, 1], vec![2, 3]]);
+        assert_eq!(members[0], None, "the whole is solved alike with and without folds");
+        assert_eq!(members[2], Some(Membership { partition: 0, fold: 1 }));
+        assert_eq!(members[3], None, "a second partition of a single split is not worth making");
+    }
+
+    #[test]
+    fn rows_that_no_split_tests_are_a_fold_of_their_own() {
+        let splits = [split(&[1, 2, 3, 4], &[0]), split(&[0, 2, 3, 4], &[1])];
+        let (partitions, _) = find_partitions(&splits);
+        assert_eq!(partitions[0].folds, [vec![0], vec![1], vec![2, 3, 4]]);
+    }
+
+    #[test]
+    fn repeated_rows_and_growing_windows_stand_alone() {
+        let splits = [split(&[0, 0, 1], &[2]), split(&[0], &[1]), split(&[0, 1], &[2])];
+        assert!(find_partitions(&splits).0.is_empty());
+    }
+}

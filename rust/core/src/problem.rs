@@ -1,0 +1,180 @@
+//! A checked view of what is to be fitted: tables, the rows of each split, and the cells of the plan.
+
+use crate::error::{Error, Result};
+use crate::loss::LossKind;
+use crate::penalty::Penalty;
+
+/// One table: rows `x_i` (column-major), targets, row weights and offsets. NaN in `x` marks a missing value.
+#[derive(Debug, Clone)]
+pub struct Table {
+    n_rows: usize,
+    n_columns: usize,
+    x: Vec<f64>,
+    /// Targets, one a row.
+    pub y: Vec<f64>,
+    /// Row weights `v_i`; `None` means 1.
+    pub weights: Option<Vec<f64>>,
+    /// Offsets `o_i`; `None` means 0.
+    pub offset: Option<Vec<f64>>,
+    /// Whether a value of `x` is missing.
+    pub has_missing: bool,
+    /// Power of two just below the largest weight. Weights are divided by it, so that their sums cannot overflow;
+    /// being a power of two it changes no digit, whichever rows the largest weight stands on.
+    pub(crate) weight_unit: f64,
+}
+
+/// Values beyond this, or columns that stay below its inverse, have squares that cannot be told from infinity or 0.
+const LARGEST: f64 = 1e140;
+
+impl Table {
+    /// Takes the arrays over and checks their lengths and values.
+    pub fn new(
+        n_rows: usize,
+        n_columns: usize,
+        x: Vec<f64>,
+        y: Vec<f64>,
+        weights: Option<Vec<f64>>,
+        offset: Option<Vec<f64>>,
+    ) -> Result<Self> {
+        if x.len() != n_rows * n_columns {
+            return Err(Error::invalid("X", format!("{} values for {n_rows} x {n_columns}", x.len())));
+        }
+        check_vector("y", &y, n_rows)?;
+        if let Some(offset) = &offset {
+            check_vector("offset", offset, n_rows)?;
+        }
+        if let Some(weights) = &weights {
+            check_vector("sample_weight", weights, n_rows)?;
+            check_weights(weights)?;
+        }
+        let mut has_missing = false;
+        for (j, column) in x.chunks_exact(n_rows.max(1)).enumerate() {
+            let (largest, missing) = extent(column);
+            has_missing |= missing;
+            if largest.is_infinite() {
+                let row = column.iter().position(|v| v.is_infinite()).unwrap_or(0);
+                return Err(Error::NotFinite { argument: "X", row, column: Some(j) });
+            }
+            check_scale("X", largest, Some(j))?;
+        }
+        check_scale("y", extent(&y).0, None)?;
+        let largest = weights.iter().flatten().fold(0.0, |a: f64, w| a.max(*w));
+        let weight_unit = if largest > 0.0 { largest.log2().floor().clamp(-1000.0, 1000.0).exp2() } else { 1.0 };
+        Ok(Self { n_rows, n_columns, x, y, weights, offset, has_missing, weight_unit })
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Number of columns of X.
+    pub fn n_columns(&self) -> usize {
+        self.n_columns
+    }
+
+    /// Column j of X.
+    pub fn column(&self, j: usize) -> &[f64] {
+        &self.x[j * self.n_rows..(j + 1) * self.n_rows]
+    }
+
+    /// Weight of row i.
+    pub fn weight(&self, i: usize) -> f64 {
+        self.weights.as_ref().map_or(1.0, |w| w[i])
+    }
+
+    /// Offset of row i.
+    pub fn offset_of(&self, i: usize) -> f64 {
+        self.offset.as_ref().map_or(0.0, |o| o[i])
+    }
+
+    /// First missing value as (row, column).
+    pub fn first_missing(&self) -> Option<(usize, usize)> {
+        self.x.iter().position(|v| v.is_nan()).map(|at| (at % self.n_rows, at / self.n_rows))
+    }
+}
+
+/// Largest magnitude of the values that are there, and whether one is missing.
+fn extent(values: &[f64]) -> (f64, bool) {
+    values.iter().fold((0.0, false), |(largest, missing), v| (v.abs().max(largest), missing | v.is_nan()))
+}
+
+fn check_scale(argument: &'static str, largest: f64, column: Option<usize>) -> Result<()> {
+    if largest == 0.0 || (LARGEST.recip()..=LARGEST).contains(&largest) {
+        return Ok(());
+    }
+    let place = column.map_or_else(String::new, |j| format!(" in column {j}"));
+    Err(Error::invalid(argument, format!("holds {largest:e}{place}, whose square overflows or vanishes: rescale it")))
+}
+
+fn check_vector(argument: &'static str, values: &[f64], n: usize) -> Result<()> {
+    if values.len() != n {
+        return Err(Error::invalid(argument, format!("{} values for {n} rows of X", values.len())));
+    }
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(row) => Err(Error::NotFinite { argument, row, column: None }),
+        None => Ok(()),
+    }
+}
+
+fn check_weights(weights: &[f64]) -> Result<()> {
+    match weights.iter().position(|w| *w < 0.0) {
+        Some(row) => Err(Error::invalid("sample_weight", format!("is negative ({}) at row {row}", weights[row]))),
+        None => Ok(()),
+    }
+}
+
+/// The rows a fit learns from and the rows it is scored on (possibly none) of one table.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// Index of the table.
+    pub table: usize,
+    /// Training rows.
+    pub train: Vec<usize>,
+    /// Held-out rows.
+    pub test: Vec<usize>,
+}
+
+/// One path of fits: a loss, a penalty and a column subset on the training rows of one split.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// Index of the split.
+    pub split: usize,
+    /// Columns that may differ from 0, ascending; `None` means all.
+    pub columns: Option<Vec<usize>>,
+    /// The loss L.
+    pub loss: LossKind,
+    /// The penalty Omega.
+    pub penalty: Penalty,
+    /// Strengths, in any order; they are solved from the largest to the smallest.
+    pub alphas: Vec<f64>,
+    /// Whether `alphas` are multiples of the cell's own `alpha_max`.
+    pub of_max: bool,
+    /// Whether to fit the intercept b.
+    pub fit_intercept: bool,
+    /// Whether the penalty acts on columns scaled to unit standard deviation over the training rows.
+    pub standardize: bool,
+    /// Whether strengths are those of a target scaled to unit standard deviation (squared loss only).
+    pub scale_y: bool,
+}
+
+/// What holds for all cells of a call.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Relative gap at which a fit has converged; 0 runs to the floating-point floor.
+    pub tol: f64,
+    /// Newton steps a fit may take.
+    pub max_iter: usize,
+    /// Whether missing values become the training mean of their column; otherwise they are an error.
+    pub impute: bool,
+    /// Whether coefficients are returned, or only scores and certificates.
+    pub keep_coef: bool,
+    /// Threads; `None` means one a core.
+    pub n_threads: Option<usize>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { tol: 1e-8, max_iter: 1000, impute: false, keep_coef: true, n_threads: None }
+    }
+}

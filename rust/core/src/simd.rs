@@ -1,0 +1,156 @@
+//! Vector kernels, compiled for every instruction set that pulp knows and dispatched at run time.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// `a' b`.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    debug_assert_eq!(a.len(), b.len());
+    Arch::new().dispatch(Dot(a, b))
+}
+
+/// `(x' a, x' b)` in one pass over x.
+pub fn dot_pair(x: &[f64], a: &[f64], b: &[f64]) -> (f64, f64) {
+    debug_assert!(x.len() == a.len() && x.len() == b.len());
+    Arch::new().dispatch(DotPair(x, a, b))
+}
+
+/// `y += alpha x`.
+pub fn axpy(alpha: f64, x: &[f64], y: &mut [f64]) {
+    debug_assert_eq!(x.len(), y.len());
+    Arch::new().dispatch(Axpy(alpha, x, y));
+}
+
+/// `out = a * b`, entry by entry.
+pub fn multiply(a: &[f64], b: &[f64], out: &mut [f64]) {
+    debug_assert!(a.len() == b.len() && b.len() == out.len());
+    Arch::new().dispatch(Multiply(a, b, out));
+}
+
+struct Dot<'a>(&'a [f64], &'a [f64]);
+
+impl WithSimd for Dot<'_> {
+    type Output = f64;
+
+    /// Four running sums hide the latency of the multiply-add.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let (a, a_tail) = S::as_simd_f64s(self.0);
+        let (b, b_tail) = S::as_simd_f64s(self.1);
+        let (a4, a_rest) = a.as_chunks::<4>();
+        let (b4, b_rest) = b.as_chunks::<4>();
+        let zero = simd.splat_f64s(0.0);
+        let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
+        for (a, b) in a4.iter().zip(b4) {
+            s0 = simd.mul_add_e_f64s(a[0], b[0], s0);
+            s1 = simd.mul_add_e_f64s(a[1], b[1], s1);
+            s2 = simd.mul_add_e_f64s(a[2], b[2], s2);
+            s3 = simd.mul_add_e_f64s(a[3], b[3], s3);
+        }
+        for (a, b) in a_rest.iter().zip(b_rest) {
+            s0 = simd.mul_add_e_f64s(*a, *b, s0);
+        }
+        let mut sum = simd.reduce_sum_f64s(simd.add_f64s(simd.add_f64s(s0, s1), simd.add_f64s(s2, s3)));
+        for (a, b) in a_tail.iter().zip(b_tail) {
+            sum += a * b;
+        }
+        sum
+    }
+}
+
+struct DotPair<'a>(&'a [f64], &'a [f64], &'a [f64]);
+
+impl WithSimd for DotPair<'_> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> (f64, f64) {
+        let (x, x_tail) = S::as_simd_f64s(self.0);
+        let (a, a_tail) = S::as_simd_f64s(self.1);
+        let (b, b_tail) = S::as_simd_f64s(self.2);
+        let (x2, x_rest) = x.as_chunks::<2>();
+        let (a2, a_rest) = a.as_chunks::<2>();
+        let (b2, b_rest) = b.as_chunks::<2>();
+        let zero = simd.splat_f64s(0.0);
+        let (mut a0, mut a1, mut b0, mut b1) = (zero, zero, zero, zero);
+        for ((x, a), b) in x2.iter().zip(a2).zip(b2) {
+            a0 = simd.mul_add_e_f64s(x[0], a[0], a0);
+            b0 = simd.mul_add_e_f64s(x[0], b[0], b0);
+            a1 = simd.mul_add_e_f64s(x[1], a[1], a1);
+            b1 = simd.mul_add_e_f64s(x[1], b[1], b1);
+        }
+        for ((x, a), b) in x_rest.iter().zip(a_rest).zip(b_rest) {
+            a0 = simd.mul_add_e_f64s(*x, *a, a0);
+            b0 = simd.mul_add_e_f64s(*x, *b, b0);
+        }
+        let mut sums = (simd.reduce_sum_f64s(simd.add_f64s(a0, a1)), simd.reduce_sum_f64s(simd.add_f64s(b0, b1)));
+        for ((x, a), b) in x_tail.iter().zip(a_tail).zip(b_tail) {
+            sums.0 += x * a;
+            sums.1 += x * b;
+        }
+        sums
+    }
+}
+
+struct Axpy<'a>(f64, &'a [f64], &'a mut [f64]);
+
+impl WithSimd for Axpy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let alpha = simd.splat_f64s(self.0);
+        let (x, x_tail) = S::as_simd_f64s(self.1);
+        let (y, y_tail) = S::as_mut_simd_f64s(self.2);
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = simd.mul_add_e_f64s(alpha, *x, *y);
+        }
+        for (y, x) in y_tail.iter_mut().zip(x_tail) {
+            *y += self.0 * x;
+        }
+    }
+}
+
+struct Multiply<'a>(&'a [f64], &'a [f64], &'a mut [f64]);
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (a, a_tail) = S::as_simd_f64s(self.0);
+        let (b, b_tail) = S::as_simd_f64s(self.1);
+        let (out, out_tail) = S::as_mut_simd_f64s(self.2);
+        for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
+            *o = simd.mul_f64s(*a, *b);
+        }
+        for ((o, a), b) in out_tail.iter_mut().zip(a_tail).zip(b_tail) {
+            *o = a * b;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_equals_the_plain_loop() {
+        let a: Vec<f64> = (0..70).map(|i| f64::from(i) * 0.37 - 9.0).collect();
+        let b: Vec<f64> = a.iter().map(|v| 1.0 / (v + 0.1)).collect();
+        for n in 0..70 {
+            let (a, b) = (&a[..n], &b[..n]);
+            let plain: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+            assert!((dot(a, b) - plain).abs() < 1e-11 * (1.0 + plain.abs()));
+            let pair = dot_pair(a, b, a);
+            assert!((pair.0 - plain).abs() < 1e-11 * (1.0 + plain.abs()));
+            assert!((pair.1 - dot(a, a)).abs() < 1e-11 * (1.0 + pair.1));
+            let (mut sums, mut products) = (b.to_vec(), vec![0.0; n]);
+            axpy(2.5, a, &mut sums);
+            multiply(a, b, &mut products);
+            for i in 0..n {
+                assert!((sums[i] - (b[i] + 2.5 * a[i])).abs() < 1e-12);
+                assert_eq!(products[i], a[i] * b[i]);
+            }
+        }
+    }
+}

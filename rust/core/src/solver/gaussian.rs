@@ -1,0 +1,117 @@
+//! The squared loss on moments: a position costs no pass over rows.
+
+use super::{Dual, Model, PIVOT_FLOOR};
+use crate::linalg::Cholesky;
+use crate::simd::{axpy, dot};
+
+/// Squared loss with normalised moments `G`, `c`, `q = mean (y - o)^2` (centred where there is an intercept) of
+/// the free columns in solver coordinates, the centre moved to 0.
+pub struct Gaussian {
+    k: usize,
+    gram: Vec<f64>,
+    linear: Vec<f64>,
+    square: f64,
+    position: Vec<f64>,
+    move_set: Vec<usize>,
+    direction: Vec<f64>,
+}
+
+impl Gaussian {
+    /// Takes the moments over, at position 0.
+    pub fn new(gram: Vec<f64>, linear: Vec<f64>, square: f64) -> Self {
+        let k = linear.len();
+        Self { k, gram, linear, square, position: vec![0.0; k], move_set: vec![], direction: vec![] }
+    }
+
+    fn column(&self, j: usize) -> &[f64] {
+        &self.gram[j * self.k..(j + 1) * self.k]
+    }
+
+    fn slope_at(&self, b: &[f64]) -> Vec<f64> {
+        let mut slope = self.linear.clone();
+        for (j, b) in b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
+            axpy(-b, self.column(j), &mut slope);
+        }
+        slope
+    }
+
+    /// `q - 2 c'b + b'Gb = q - (c + slope)' b`.
+    fn residual_square(&self, b: &[f64]) -> f64 {
+        let slope = self.slope_at(b);
+        (self.square - dot(&self.linear, b) - dot(&slope, b)).max(0.0)
+    }
+
+    fn moved(&self, t: f64) -> Vec<f64> {
+        let mut b = self.position.clone();
+        for (&j, d) in self.move_set.iter().zip(&self.direction) {
+            b[j] += t * d;
+        }
+        b
+    }
+}
+
+impl Model for Gaussian {
+    fn n_columns(&self) -> usize {
+        self.k
+    }
+
+    fn loss(&self) -> f64 {
+        0.5 * self.residual_square(&self.position)
+    }
+
+    fn gradient(&mut self) -> Vec<f64> {
+        self.slope_at(&self.position)
+    }
+
+    fn newton_system(&mut self, set: &[usize]) -> (Vec<f64>, Vec<f64>) {
+        let slope = self.slope_at(&self.position);
+        let mut gram = Vec::with_capacity(set.len() * set.len());
+        for &j in set {
+            gram.extend(set.iter().map(|&i| self.gram[j * self.k + i]));
+        }
+        (gram, set.iter().map(|&j| slope[j]).collect())
+    }
+
+    fn aim(&mut self, set: &[usize], direction: &[f64]) {
+        self.move_set = set.to_vec();
+        self.direction = direction.to_vec();
+    }
+
+    fn loss_at(&mut self, t: f64) -> f64 {
+        0.5 * self.residual_square(&self.moved(t))
+    }
+
+    fn advance(&mut self, t: f64) {
+        self.position = self.moved(t);
+    }
+
+    /// With `r = r' + Z c`, Z the free columns: `X'r' = slope - G_Z c` and `|r'|^2 = |r|^2 - c'Z'r`.
+    fn dual(&mut self, free: &[usize]) -> Option<Dual> {
+        let mut correlation = self.slope_at(&self.position);
+        let total = self.residual_square(&self.position);
+        let mut removed = 0.0;
+        if !free.is_empty() {
+            let (gram, slope) = self.newton_system(free);
+            let mut c = slope.clone();
+            let factor = Cholesky::new(&gram, free.len()).filter(|f| f.smallest_pivot() > PIVOT_FLOOR)?;
+            factor.solve(&mut c);
+            removed = dot(&c, &slope).max(0.0);
+            for (&j, c) in free.iter().zip(&c) {
+                axpy(-c, self.column(j), &mut correlation);
+            }
+        }
+        Some(Dual { theta: vec![], correlation, scale: 1.0, squares: ((total - removed).max(0.0), removed) })
+    }
+
+    fn loss_gap(&self, dual: &Dual, s: f64) -> f64 {
+        0.5 * ((1.0 - s).powi(2) * dual.squares.0 + dual.squares.1)
+    }
+
+    fn intercept(&self) -> f64 {
+        0.0
+    }
+
+    fn is_condensed(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,43 @@
+//! Ridge and least squares by the singular value decomposition of the rows, for Gram matrices that lost their digits.
+
+use crate::design::Design;
+use crate::linalg::{LeastSquares, least_squares};
+
+/// Minimiser of `sum_i omega_i (t_i - z_i'b)^2 / 2 + sum_j l2_j b_j^2 / 2` with the least `sum_j (norm_j b_j)^2`,
+/// and whether the columns are dependent. `target` is `y - offset` less its mean where there is an intercept.
+pub fn ridge_by_svd(
+    design: &Design,
+    columns: &[usize],
+    target: &[f64],
+    l2: &[f64],
+    norm: &[f64],
+) -> Option<(Vec<f64>, bool)> {
+    let (n, k) = (design.n_rows(), columns.len());
+    let rows = n + k;
+    let roots: Vec<f64> = design.omega.iter().map(|w| w.sqrt()).collect();
+    let mut a = vec![0.0; rows * k];
+    for (j, (&column, out)) in columns.iter().zip(a.chunks_exact_mut(rows)).enumerate() {
+        crate::simd::multiply(design.column(column), &roots, &mut out[..n]);
+        out[n + j] = l2[j].sqrt();
+    }
+    let mut b = vec![0.0; rows];
+    crate::simd::multiply(target, &roots, &mut b[..n]);
+    let LeastSquares { mut x, null } = least_squares(&a, rows, k, &b)?;
+    let dependent = !null.is_empty();
+    if dependent {
+        shorten(&mut x, &null, norm)?;
+    }
+    Some((x, dependent))
+}
+
+/// Moves `x` along the `null` directions to where `sum_j (norm_j x_j)^2` is least.
+fn shorten(x: &mut [f64], null: &[f64], norm: &[f64]) -> Option<()> {
+    let k = x.len();
+    let scaled: Vec<f64> = null.iter().zip(norm.iter().cycle()).map(|(v, norm)| v * norm).collect();
+    let target: Vec<f64> = x.iter().zip(norm).map(|(x, norm)| -x * norm).collect();
+    let along = least_squares(&scaled, k, null.len() / k, &target)?.x;
+    for (share, direction) in along.iter().zip(null.chunks_exact(k)) {
+        crate::simd::axpy(*share, direction, x);
+    }
+    Some(())
+}

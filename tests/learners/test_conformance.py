@@ -1,0 +1,76 @@
+"""Registered means tested: every learner of the registry passes every check, and the checks can fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metafit.learners import REGISTRY, BaseLearner, Learner, Ranking, SingleBest, default
+from metafit.testing import check_learner, learner_checks
+
+
+@pytest.mark.parametrize("check", learner_checks(), ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", REGISTRY)
+def test_registered_learners_conform(name, check):
+    check(REGISTRY[name]())
+
+
+def test_the_default_is_registered():
+    assert type(default()) in REGISTRY.values()
+    assert isinstance(default(), Learner)
+
+
+class Upside(SingleBest):
+    """Worst first."""
+
+    def _advise(self, description, pool, tried):
+        advice = super()._advise(description, pool, tried)
+        return type(advice)(advice.order[::-1], advice.expected, advice.std)
+
+
+class Forgetful(SingleBest):
+    def rank(self, description=None, observed=None, candidates=None):
+        return super().rank(description, None, candidates)
+
+
+class Writer(SingleBest):
+    def fit(self, scores, descriptions=None):
+        scores.cells["loss"] = 0.5
+        return super().fit(scores, descriptions)
+
+
+class Partial(SingleBest):
+    def rank(self, description=None, observed=None, candidates=None):
+        full = super().rank(description, observed, candidates)
+        return Ranking(full.strategies[:-1], full.expected_loss[:-1], full.std[:-1])
+
+
+class Moody(SingleBest):
+    _rng = np.random.default_rng(0)
+
+    def _advise(self, description, pool, tried):
+        advice = super()._advise(description, pool, tried)
+        return type(advice)(self._rng.permutation(advice.order), advice.expected, advice.std)
+
+
+@pytest.mark.parametrize("broken", [Upside, Forgetful, Writer, Partial, Moody])
+def test_broken_learners_are_caught(broken):
+    with pytest.raises(AssertionError):
+        check_learner(broken())
+
+
+def test_a_learner_need_not_be_ours():
+    class Plain:
+        """Duck-typed: no base class, no parameters."""
+
+        def fit(self, scores, descriptions=None):
+            self._inner = SingleBest().fit(scores, descriptions)
+            return self
+
+        def rank(self, description=None, observed=None, candidates=None):
+            return self._inner.rank(description, observed, candidates)
+
+    for check in learner_checks():
+        if check.__name__ != "check_pickles":  # a local class does not pickle
+            check(Plain())
+    assert not isinstance(Plain(), BaseLearner)

@@ -1,0 +1,94 @@
+"""Pictures are drawn and say what they show; the page holds the figures of the evaluation."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metafit.evaluation import evaluate
+from metafit.learners import NearestTasks, Portfolio
+from metafit.report import heat_map, regret_curve, summary_page, write_report
+from metafit.report.heat_map import like_by_like
+from metafit.testing import make_scores
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(scope="module")
+def measured():
+    scores, descriptions = make_scores(12, 5, n_families=6, holes=0.1, failures=0.05)
+    learners = {"portfolio": Portfolio(2), "nearest_tasks": NearestTasks(4)}
+    return scores, evaluate(learners, scores, descriptions, budgets=(1, 2, 4))
+
+
+def test_report_is_written_whole(measured, tmp_path):
+    written = write_report(
+        tmp_path / "new" / "folder", *measured, title="A trial", notes=["Measured on made-up tasks."]
+    )
+    assert [path.name for path in written] == ["regret.png", "heat_map.png", "evaluation.csv", "summary.md"]
+    for path in written[:2]:
+        assert path.read_bytes().startswith(b"\x89PNG")
+    pd.testing.assert_frame_equal(pd.read_csv(written[2]), measured[1].summary(), check_dtype=False)
+    page = written[3].read_text(encoding="utf-8")
+    assert page.startswith("# A trial\n")
+    assert "Measured on made-up tasks." in page
+    assert "](regret.png)" in page
+
+
+def test_page_holds_the_figures(measured):
+    scores, evaluation = measured
+    page = summary_page(scores, evaluation)
+    row = evaluation.summary(budget=4).set_index("learner").loc["portfolio"]
+    shown = f"| portfolio | {row['normalized_regret']:.3f} [{row['normalized_regret_low']:.3f}, "
+    assert shown in page
+    assert "12 tasks of 6 families, 5 strategies" in page
+    assert "| noise_ceiling |" in page
+
+
+def test_curve_draws_the_summary(measured):
+    _, evaluation = measured
+    figure = regret_curve(evaluation)
+    panel = figure.axes[0]
+    drawn = {line.get_label(): line for line in panel.containers}
+    assert list(drawn) == ["portfolio", "nearest tasks", "single best", "default order", "random order"]
+    curve = evaluation.curve()
+    expected = curve.loc[curve["learner"] == "portfolio", "value"]
+    np.testing.assert_allclose(drawn["portfolio"].lines[0].get_ydata(orig=False), expected)
+    assert panel.get_ylim()[0] == 0
+    for metric in ("mean_rank", "gap_closed"):
+        assert regret_curve(evaluation, metric).axes[0].get_ylabel()
+
+
+def test_heat_map_shows_every_cell_holes_and_failures(measured):
+    scores, _ = measured
+    panel = heat_map(scores).axes[0]
+    regrets, failures = (image.get_array() for image in panel.images)
+    assert regrets.shape == (12, 5)
+    assert regrets.mask.sum() == (~scores.attempted()).to_numpy().sum()
+    assert (~failures.mask).sum() == scores.failed().to_numpy().sum()
+    means = scores.regret().mean().sort_values()
+    assert [label.get_text() for label in panel.get_xticklabels()] == means.index.to_list()
+
+
+def test_pictures_leave_matplotlib_as_it_was(measured):
+    import matplotlib as mpl
+
+    before = {name: value for name, value in mpl.rcParams.items() if name != "backend"}  # found out when asked for
+    regret_curve(measured[1])
+    assert {name: mpl.rcParams[name] for name in before} == before
+
+
+def test_like_stands_by_like():
+    block = pd.DataFrame(np.repeat([[0.0, 1.0], [1.0, 0.0]], 4, axis=0))
+    order = like_by_like(block.iloc[[0, 4, 1, 5, 2, 6, 3, 7]])
+    assert (order % 2 == np.sort(order % 2)).all() or (order % 2 == np.sort(order % 2)[::-1]).all()
+    assert like_by_like(block[:2]).tolist() == [0, 1]
+
+
+def test_without_matplotlib_it_says_how_to_get_it(measured, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'metafit\[report\]'"):
+        regret_curve(measured[1])

@@ -289,3 +289,12 @@ def check_certificate(problem: Problem, solution: Solution, tol: float) -> float
     if np.all(solution.status == "converged"):
         assert gap <= max(tol, 1e-10) * scale
     return gap / scale if gap else 0.0
+
+
+def same_bits(a: Solution, b: Solution) -> None:
+    """Check that two solutions are equal to the last bit."""
+    for field in ("coef", "intercept", "objective", "gap", "n_iter", "status", "fold_coef", "fold_intercept"):
+        np.testing.assert_array_equal(getattr(a, field), getattr(b, field), err_msg=field)
+    assert a.scores.keys() == b.scores.keys()
+    for name, values in a.scores.items():
+        np.testing.assert_array_equal(values, b.scores[name], err_msg=name)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metafit.engine.native import Cell, CellResult, Split, Table, run_cells
 from metafit.engine.solution import Solution
-from metafit.engine.validation import Target, as_matrix, as_row_vector, as_splits, as_subsets, as_target
+from metafit.engine.validation import Target, as_count, as_matrix, as_row_vector, as_splits, as_subsets, as_target
 from metafit.exceptions import ConvergenceWarning, RankWarning
 from metafit.strategies import losses, penalties
 from metafit.strategies.alphas import L1_RATIO_FLOOR
@@ -51,7 +51,7 @@ def solve(
 ) -> Solution:
     """Solve the equation for all subsets, strengths and folds at once.
 
-    For each of them finds the intercept b and the coefficients w that minimise
+    For each of them finds the intercept b and the coefficients w that minimise::
 
         sum_i v_i L(y_i, b + o_i + x_i'w) / sum_i v_i  +  alpha * Omega(w),
 
@@ -134,7 +134,7 @@ def solve(
     Solution(2 subsets, 2 alphas, 5 folds; 4 features; 4 converged)
     """
     loss, penalty = losses.resolve(loss), penalties.resolve(penalty)
-    _check_options(missing, solver, keep, tol, max_iter, n_threads, folds)
+    _check_options(missing, solver, keep, tol, max_iter, n_threads, folds, groups)
     matrix, names = as_matrix(X, allow_missing=missing == "mean")
     n_rows = len(matrix)
     target = as_target(y, n_rows, loss.kind)
@@ -159,7 +159,7 @@ def solve(
 
 
 def _check_options(
-    missing: str, solver: str, keep: str, tol: float, max_iter: int, n_threads: int | None, folds: Any
+    missing: str, solver: str, keep: str, tol: float, max_iter: int, n_threads: int | None, folds: Any, groups: Any
 ) -> None:
     choices = {"missing": (missing, ("error", "mean")), "solver": (solver, ("auto",))}
     choices["keep"] = (keep, ("coef", "scores", "best"))
@@ -168,10 +168,11 @@ def _check_options(
             raise ValueError(f"{argument} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     if not (np.isfinite(tol) and tol >= 0):
         raise ValueError(f"tol must be at least 0, got {tol!r}")
-    if max_iter < 0:
-        raise ValueError(f"max_iter must be at least 0, got {max_iter!r}")
-    if n_threads is not None and n_threads < 1:
-        raise ValueError(f"n_threads must be at least 1 or None, got {n_threads!r}")
+    as_count(max_iter, "max_iter", 0)
+    if n_threads is not None:
+        as_count(n_threads, "n_threads", 1)
+    if groups is not None and folds is None:
+        raise ValueError("groups say which rows stay in one fold: they need folds")
     if keep == "best" and folds is None:
         raise ValueError("keep='best' compares held-out losses: it needs folds")
 
@@ -184,7 +185,10 @@ def _check_penalty(penalty: penalties.Penalty, n_features: int) -> None:
 
 
 def _as_alphas(alphas: Any) -> Floats:
-    grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
+    try:
+        grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise ValueError(f"alphas must be a number or a sequence of numbers, got {alphas!r}") from None
     if grid.ndim != 1 or not grid.size:
         raise ValueError(f"alphas must be a number or a non-empty sequence of numbers, got {alphas!r}")
     if not (np.isfinite(grid).all() and (grid >= 0).all()):
@@ -237,8 +241,7 @@ class _Problem:
 
     def grid(self, n_alphas: int) -> Floats:
         """One path for all subsets, from all rows."""
-        if n_alphas < 1:
-            raise ValueError(f"n_alphas must be at least 1, got {n_alphas!r}")
+        as_count(n_alphas, "n_alphas", 1)
         results = self.run(self.cells(np.empty(0), [0]), silent=True)
         alpha_max = max((result.alpha_max for result in results), default=0.0)
         # nothing to shrink (no features, or a target they say nothing about): any strength gives the same fit

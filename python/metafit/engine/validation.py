@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import narwhals as nw
@@ -12,7 +13,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
 
-__all__ = ["Target", "as_matrix", "as_row_vector", "as_splits", "as_subsets", "as_target"]
+__all__ = ["Target", "as_count", "as_matrix", "as_row_vector", "as_splits", "as_subsets", "as_target"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -73,7 +74,10 @@ def _numbers(column: nw.Series[Any], name: str) -> Floats:
 
 
 def _from_array(X: Any) -> tuple[Floats, list[str]]:
-    array = np.asarray(X)
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise ValueError(f"X must be a table of numbers: {error}") from None
     if np.ma.is_masked(X):
         raise ValueError("X has masked cells: fill them, or set them to NaN and pass missing='mean'")
     if array.ndim != 2:
@@ -86,6 +90,8 @@ def _from_array(X: Any) -> tuple[Floats, list[str]]:
 def _to_float(array: NDArray[Any], argument: str) -> Floats:
     if np.iscomplexobj(array):
         raise ValueError(f"{argument} is complex: it wants real numbers")
+    if array.dtype.kind in "mM":
+        raise ValueError(f"{argument} holds dates or durations ({array.dtype}): it wants numbers")
     try:
         return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -104,6 +110,26 @@ def _check_values(matrix: Floats, names: Sequence[str], allow_missing: bool) -> 
             row, column = np.argwhere(bad)[0]
             hint = "; missing='mean' puts training means in their place" if kind == "NaN" else ""
             raise ValueError(f"X holds {kind} in column {names[column]!r}, first at row {row}{hint}")
+
+
+def as_count(value: Any, argument: str, least: int) -> int:
+    """Return a whole number.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or below `least`.
+
+    Examples
+    --------
+    >>> as_count(2.5, "max_iter", 0)
+    Traceback (most recent call last):
+        ...
+    ValueError: max_iter must be a whole number >= 0, got 2.5
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{argument} must be a whole number >= {least}, got {value!r}")
+    return int(value)
 
 
 def as_row_vector(values: Any, n_rows: int, argument: str) -> Floats | None:
@@ -231,12 +257,16 @@ def as_splits(folds: Any, matrix: Floats, target: Target, groups: Any) -> list[t
         If groups are given with a number of folds (which would ignore them), or a fold is empty or names a
         row that X does not have.
     """
+    if groups is not None and len(groups) != len(target.values):
+        raise ValueError(f"groups must have {len(target.values)} entries, one a row of X, got {len(groups)}")
     if groups is not None and isinstance(folds, int):
         raise ValueError(f"groups are ignored by folds={folds}: pass a splitter such as GroupKFold({folds})")
     # codes, since scikit-learn does not take labels of type object for classes
     y = target.values if target.classes is None else target.values.astype(np.int64)
     splitter = check_cv(folds, y, classifier=target.classes is not None)
     pairs = [(_as_rows(a, len(y)), _as_rows(b, len(y))) for a, b in splitter.split(matrix, y, groups)]
+    if not pairs:
+        raise ValueError("folds is empty")
     for train, test in pairs:
         if not len(train) or not len(test):
             raise ValueError("folds holds a fold without training rows or without held-out rows")
@@ -246,7 +276,11 @@ def as_splits(folds: Any, matrix: Floats, target: Target, groups: Any) -> list[t
 def _as_rows(rows: Any, n_rows: int) -> Ints:
     array = np.asarray(rows)
     if array.dtype == bool:
+        if len(array) != n_rows:
+            raise ValueError(f"folds holds a mask of {len(array)} rows, X has {n_rows}")
         array = np.flatnonzero(array)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"folds wants row numbers or masks, got {array.dtype}")
     array = array.astype(np.int64)
     if array.size and (array.min() < -n_rows or array.max() >= n_rows):
         raise ValueError(f"folds names row {array.max()}, X has rows 0 to {n_rows - 1}")

@@ -1,10 +1,10 @@
 """One model for each of many related small tables: alone, all together, or shrunken towards each other.
 
 With groups g (schools, shops, patients), columns centred and scaled over all training rows, and (b, w) the
-pooled fit of all rows, the shrunken fit of a group solves
+pooled fit of all rows, the shrunken fit of a group solves::
 
-    min over b_g, w_g of  sum_{i in g} v_i L(y_i, b_g + o_i + x_i'w_g)  +  c (b_g - b)^2 / 2  +  d |w_g - w|^2
-    / 2,
+    min over b_g, w_g of
+    sum_{i in g} v_i L(y_i, b_g + o_i + x_i'w_g)  +  c (b_g - b)^2 / 2  +  d |w_g - w|^2 / 2,
 
 the equation of `metafit.solve` with a centre and alpha = c / (sum of the group's weights). The pooled fit
 weighs as much as c rows in the level and as d rows in the slopes: a small group leans on it more than a large

@@ -1,6 +1,6 @@
 r"""The regularisers Omega(w) of the equation.
 
-With factors f (default 1) and centre w0 (default 0),
+With factors f (default 1) and centre w0 (default 0)::
 
     Omega(w) = sum_j f_j ( l1_ratio |w_j - w0_j| + (1 - l1_ratio) / 2 (w_j - w0_j)^2 ),
 

@@ -6,9 +6,9 @@ On disk::
         study.json             format, settings, package versions
         tasks/*.parquet        a line a task: name, kind, family, sizes, fingerprint
         strategies/*.parquet   id, name, kind and canonical JSON of the strategies
-        scores/*.parquet       a part a shard: every cell (task, strategy, seed, fold) with loss, costs and
-        metrics descriptions/*.parquet a line a task: its meta-features failed/*.parquet       tasks that
-        could not be loaded, encoded or scored; tried again by the next run
+        scores/*.parquet       a part a shard: every cell (task, strategy, seed, fold) with loss, costs, metrics
+        descriptions/*.parquet a line a task: its meta-features
+        failed/*.parquet       tasks that could not be loaded, encoded or scored; the next run tries them again
 
 Parts are immutable (`metafit.study.parts`): what is there is whole, what is missing runs again.
 """

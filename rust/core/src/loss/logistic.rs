@@ -48,8 +48,7 @@ impl Loss for Logistic {
     }
 
     fn fenchel(self, y: f64, eta: f64, residual: f64, theta: f64) -> f64 {
-        // the residual is y - p: one of the two probabilities with all its digits
-        let (p, not_p) = if y > 0.5 { (1.0 - residual, residual) } else { (-residual, 1.0 + residual) };
+        let (p, not_p) = probabilities(eta, (-eta.abs()).exp());
         let (q, not_q) = (y - theta, (1.0 - y) + theta);
         if q < 0.0 || not_q < 0.0 {
             return f64::INFINITY;

@@ -106,12 +106,18 @@ impl<'a, L: Loss> Glm<'a, L> {
 
     /// Terms of every row at the present eta.
     fn refresh(&mut self) {
+        // sums of sums of blocks, whose rounding does not grow with the number of rows
+        const BLOCK: usize = 256;
         let mut total = 0.0;
-        for i in 0..self.y.len() {
-            let Terms { value, residual, curvature } = self.loss.terms(self.y[i], self.eta[i]);
-            total += self.omega[i] * value;
-            self.residual[i] = residual;
-            self.curvature[i] = curvature;
+        for start in (0..self.y.len()).step_by(BLOCK) {
+            let mut sum = 0.0;
+            for i in start..(start + BLOCK).min(self.y.len()) {
+                let Terms { value, residual, curvature } = self.loss.terms(self.y[i], self.eta[i]);
+                sum += self.omega[i] * value;
+                self.residual[i] = residual;
+                self.curvature[i] = curvature;
+            }
+            total += sum;
         }
         self.value = total;
     }

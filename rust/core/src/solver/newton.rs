@@ -56,6 +56,8 @@ const VANISHING: f64 = 1e-10;
 /// Part of the tolerance above which a converged fit takes one more step: Newton squares the error, so this
 /// polish brings coefficients from the root of the tolerance to about the tolerance itself.
 const POLISH: f64 = 1e-3;
+/// Relative rounding of a mean loss: close to the optimum it hides what a step gains, which is no reason to refuse it.
+const SUM_ROUNDING: f64 = 1e-13;
 /// Steps without progress after which the loop gives up.
 const STALLS: usize = 3;
 /// Columns that join a working set at once, at least.
@@ -195,7 +197,7 @@ fn line_search(model: &mut impl Model, penalty: &Separable, start: &[f64], direc
     let moved = |t: f64| -> Vec<f64> { start.iter().zip(direction).map(|(s, d)| s + t * d).collect() };
     let (loss, value) = (model.loss(), penalty.value(start));
     let promised = penalty.value(&moved(1.0)) - value - crate::simd::dot(slope, direction);
-    let rounding = 16.0 * f64::EPSILON * (loss.abs() + value.abs());
+    let rounding = SUM_ROUNDING * (loss.abs() + value.abs());
     let mut t = 1.0;
     for _ in 0..60 {
         let change = (model.loss_at(t) - loss) + (penalty.value(&moved(t)) - value);

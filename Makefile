@@ -54,10 +54,10 @@ wheel: build ## a wheel in dist/, tried in an empty environment
 	$(BIN)/maturin build --release --out dist
 	$(PYTHON) -m venv --clear .venv/wheel
 	.venv/wheel/bin/python -m pip install --quiet --disable-pip-version-check --find-links dist 'metafit[data,report]'
-	cd .venv/wheel && bin/python -m doctest ../../README.md
+	cd .venv/wheel && bin/python -m doctest -o NORMALIZE_WHITESPACE ../../README.md
 
 docs: build ## HTML documentation in docs/_build
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[docs]'
+	$(BIN)/maturin develop --release --extras docs
 	$(BIN)/python -m sphinx -W -b html docs docs/_build
 
 clean: ## remove everything that the targets made

@@ -4,7 +4,7 @@ from importlib.metadata import version as installed
 
 project = "metafit"
 author = "The metafit developers"
-copyright = "The metafit developers"  # noqa: A001
+copyright = "The metafit developers"
 release = version = installed("metafit")
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
@@ -20,3 +20,4 @@ numpydoc_show_class_members = False
 
 html_theme = "nature"
 html_show_sourcelink = False
+html_show_sphinx = False

@@ -44,6 +44,25 @@ def test_offsets_that_saturate(spread, l1_ratio):
     assert check_certificate(problem, problem.solve(), 1e-8) <= 1e-8
 
 
+@pytest.mark.parametrize("offset", [-20.0, -60.0, 100.0, -300.0, -800.0, 2000.0])
+@pytest.mark.parametrize("with_l1", [False, True])
+def test_offsets_that_only_an_unpenalised_column_can_answer(offset, with_l1):
+    """Without an intercept all rows start saturated, where exp underflows; the free column brings them back."""
+    rng = np.random.default_rng(0)
+    X, y = np.column_stack([rng.normal(size=7) + 5, rng.normal(size=7)]), np.array([0.0, 1, 0, 0, 1, 1, 1])
+    problem = Problem(X=X, y=y, loss="logistic", alpha=0.01, fit_intercept=False, offset=np.full(7, offset))
+    problem = problem.but(l1_ratio=1.0, factors=[0, 1]) if with_l1 else problem.but(X=X[:, :1], alpha=0.0)
+    solution = problem.solve()
+    # a fit whose coefficient answers the offset is known: whatever is reported must not claim more than it allows
+    known = min(
+        problem.objective(np.r_[-(offset + shift) / 5, np.zeros(X.shape[1] - 1)][: problem.X.shape[1]], 0.0)
+        for shift in np.linspace(-100, 100, 401)
+    )
+    assert solution.objective - solution.gap <= known * (1 + 1e-9), "the gap is no bound"
+    assert solution.objective <= known * (1 + 1e-9)
+    assert solution.status == "converged"
+
+
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("center", [7.0, 50.0])
 def test_the_centre_of_an_unpenalised_column_is_no_trap(seed, center):

@@ -25,24 +25,34 @@ class Solution:
     Attributes
     ----------
     coef : array, shape (..., n_features), or None
-        The fits on all rows, in original units; excluded features are 0. None with keep="scores".
-    intercept : array, shape (...)
+        The fits on all rows, in original units; excluded features are 0. With keep="best" the best of them alone,
+        shape (n_features,); None with keep="scores".
+    intercept : array, shape (...), or None
+        As coef.
     alphas : array, shape (n_alphas,), or float
         The strengths solved.
     objective, gap, n_iter, seconds : array, shape (...)
         `gap` bounds how far the objective lies above the least one.
     status : array of str, shape (...)
-        "converged", "max_iter", "rank_deficient" or "failed".
+        "converged", "max_iter", "rank_deficient" (dependent unpenalised columns) or "failed".
+    reason : array of str, shape (...)
+        Why a fit failed, else "".
     fold_coef, fold_intercept, fold_objective, fold_gap, fold_n_iter, fold_seconds, fold_status
-        The same for the fits on training rows, with an axis fold after alpha; None without folds.
+        The same for the fits on training rows, with an axis fold after alpha; None without folds, and coefficients
+        and intercepts only with keep="coef". So is `fold_reason`.
     scores : dict of str to array, shape (..., n_folds)
         Held-out scores, named as in `sklearn.metrics` without "_score": e.g. ``scores["log_loss"]``.
     classes : array, shape (2,), or None
         Labels of a classification; probabilities are of the second.
     best : dict or None
-        With folds: the position on each axis of the least mean held-out loss.
+        With folds: the number of the subset and of the alpha with the least mean held-out loss (0 where there is
+        no such axis).
     dims : dict of str to tuple of str
     feature_names : list of str
+    column_means : array, shape (n_features,), or None
+        What `predict` puts in place of NaN, with missing="mean".
+    has_names : bool
+        Whether X was a frame, so that `predict` matches columns by name.
     """
 
     coef: Floats | None

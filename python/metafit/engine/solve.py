@@ -89,7 +89,8 @@ def solve(
     solver : {"auto"}
     tol : float, default=1e-8
         A fit has converged when its gap is at most ``tol`` times the larger of its objective and 1e-4 of the
-        objective at the centre. 0 runs to the floating-point floor.
+        objective at the centre. Up to 1e-13 the fit runs to the floating-point floor, and has converged if it
+        stalls there with a gap of at most 1e-10 of that.
     max_iter : int, default=1000
     keep : {"coef", "scores", "best"}
         Keep all coefficients, none, or those with the least mean held-out loss (needs folds): then `coef` has
@@ -113,7 +114,7 @@ def solve(
     Warns
     -----
     ConvergenceWarning
-        If fits did not reach the tolerance, with their number.
+        If fits did not reach the tolerance, or failed, with their numbers.
     RankWarning
         If unpenalised columns depend on each other.
 

@@ -74,6 +74,11 @@ impl Loss for Logistic {
         false
     }
 
+    fn longest_step(self) -> f64 {
+        // from one end of the curve to its middle; the local model knows nothing of what lies beyond
+        30.0
+    }
+
     fn mean(self, eta: f64) -> f64 {
         probabilities(eta, (-eta.abs()).exp()).0
     }

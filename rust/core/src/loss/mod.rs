@@ -39,6 +39,9 @@ pub trait Loss: Copy + Send + Sync {
     /// Whether some eta has a loss of 0; without one, a loss that falls towards 0 has no minimiser.
     fn attains_zero(self) -> bool;
 
+    /// How far eta may move in one Newton step, unless it is further out already.
+    fn longest_step(self) -> f64;
+
     /// The prediction that belongs to `eta`: a mean, or the probability of the second class.
     fn mean(self, eta: f64) -> f64;
 

@@ -31,6 +31,10 @@ impl Loss for Squared {
         true
     }
 
+    fn longest_step(self) -> f64 {
+        f64::INFINITY
+    }
+
     fn mean(self, eta: f64) -> f64 {
         eta
     }

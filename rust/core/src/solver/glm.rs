@@ -5,6 +5,9 @@ use crate::linalg::{Cholesky, least_squares, weighted_gram};
 use crate::loss::{Loss, Terms};
 use crate::simd::{axpy, dot, dot_pair, multiply};
 
+/// Mean curvature below which its digits are gone.
+const SMALLEST_CURVATURE: f64 = 1e-150;
+
 /// Mean loss of `eta = base + b + Z w` over rows with weights `omega` (sum 1).
 pub struct Glm<'a, L> {
     loss: L,
@@ -104,6 +107,15 @@ impl<'a, L: Loss> Glm<'a, L> {
         least_squares(&a, n, free.len(), &b).map(|fit| fit.x).filter(|c| c.iter().all(|v| v.is_finite()))
     }
 
+    /// Whether nothing of the residuals' correlation with the unpenalised directions is left in `theta`.
+    fn is_projected(&self, free: &[usize], theta: &[f64], correlation: &[f64]) -> bool {
+        const LEFT: f64 = 1e-8;
+        let size: Vec<f64> = self.residual.iter().zip(self.omega).map(|(r, w)| w * r.abs()).collect();
+        let of_column = |j: usize| self.columns[j].iter().zip(&size).map(|(z, s)| z.abs() * s).sum::<f64>();
+        let of_intercept = !self.fit_intercept || dot(self.omega, theta).abs() <= LEFT * size.iter().sum::<f64>();
+        of_intercept && free.iter().all(|&j| correlation[j].abs() <= LEFT * of_column(j))
+    }
+
     /// Terms of every row at the present eta.
     fn refresh(&mut self) {
         // sums of sums of blocks, whose rounding does not grow with the number of rows
@@ -162,7 +174,11 @@ impl<L: Loss> Model for Glm<'_, L> {
 
     fn newton_system(&mut self, set: &[usize]) -> (Vec<f64>, Vec<f64>) {
         let columns: Vec<&[f64]> = set.iter().map(|&j| self.columns[j]).collect();
-        let weights = self.weighted(&self.curvature);
+        let mut weights = self.weighted(&self.curvature);
+        // where every row's curvature has underflowed, the slope is all that is known of a direction
+        if weights.iter().sum::<f64>() < SMALLEST_CURVATURE {
+            weights = self.omega.iter().map(|omega| omega * SMALLEST_CURVATURE).collect();
+        }
         let roots: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
         let mut gram = weighted_gram(&columns, &roots);
         let mut linear: Vec<f64> = set.iter().map(|&j| self.slope[j]).collect();
@@ -188,6 +204,12 @@ impl<L: Loss> Model for Glm<'_, L> {
         self.step = step;
         self.origin.clone_from(&self.eta);
         self.share = 0.0;
+    }
+
+    fn first_share(&self) -> f64 {
+        let largest = |values: &[f64]| values.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
+        let (longest, allowed) = (largest(&self.step), self.loss.longest_step().max(2.0 * largest(&self.eta)));
+        if longest > allowed { allowed / longest } else { 1.0 }
     }
 
     fn loss_at(&mut self, t: f64) -> f64 {
@@ -228,6 +250,9 @@ impl<L: Loss> Model for Glm<'_, L> {
             [] => self.slope.iter().zip(&self.cross).map(|(s, c)| s - shift * c).collect(),
             _ => self.correlate(&self.weighted(&theta)),
         };
+        if !self.is_projected(free, &theta, &correlation) {
+            return None;
+        }
         let scales = self.y.iter().zip(&theta).map(|(y, t)| self.loss.feasible_scale(*y, *t));
         let scale = scales.fold(1.0, f64::min);
         Some(Dual { theta, correlation, scale, squares: (0.0, 0.0) })

@@ -43,6 +43,11 @@ pub trait Model {
     /// `newton_system` to have been on the same set.
     fn aim(&mut self, set: &[usize], direction: &[f64]);
 
+    /// Share of the prepared move with which a line search begins.
+    fn first_share(&self) -> f64 {
+        1.0
+    }
+
     /// Mean loss after the share `t` of the prepared move; the position is undefined until `advance`.
     fn loss_at(&mut self, t: f64) -> f64;
 

@@ -75,6 +75,7 @@ impl Stop<'_> {
 
 /// Minimises mean loss plus penalty from the model's position `b`.
 pub fn fit(model: &mut impl Model, penalty: &Separable, b: &mut [f64], stop: Stop<'_>) -> Report {
+    let may_run_away = !model.attains_zero() && (0..b.len()).any(|j| penalty.is_free(j));
     let mut progress = Progress::default();
     let mut ill_conditioned = false;
     let mut n_iter = 0;
@@ -83,7 +84,7 @@ pub fn fit(model: &mut impl Model, penalty: &Separable, b: &mut [f64], stop: Sto
         let gap = duality_gap(model, penalty, b);
         progress.record(gap, objective);
         // the classes are separable in unpenalised directions: coefficients would grow for ever
-        let runs_away = !model.attains_zero() && objective <= VANISHING * stop.null_objective;
+        let runs_away = may_run_away && objective <= VANISHING * stop.null_objective;
         let out_of_steps = n_iter >= stop.max_iter || stop.cancel.load(Ordering::Relaxed);
         if out_of_steps || runs_away || progress.is_over(gap, &stop) {
             let converged = !runs_away && progress.has_converged(gap, objective, &stop);
@@ -92,7 +93,8 @@ pub fn fit(model: &mut impl Model, penalty: &Separable, b: &mut [f64], stop: Sto
         }
         progress.polished |= gap <= stop.allowed(objective);
         let set = working_set(&model.gradient(), penalty, b);
-        ill_conditioned |= !step(model, penalty, b, &set);
+        // of the last step only: far from the solution a problem may be flat without columns that depend on others
+        ill_conditioned = !step(model, penalty, b, &set);
         n_iter += 1;
     }
 }
@@ -198,7 +200,7 @@ fn line_search(model: &mut impl Model, penalty: &Separable, start: &[f64], direc
     let (loss, value) = (model.loss(), penalty.value(start));
     let promised = penalty.value(&moved(1.0)) - value - crate::simd::dot(slope, direction);
     let rounding = SUM_ROUNDING * (loss.abs() + value.abs());
-    let mut t = 1.0;
+    let mut t = model.first_share();
     for _ in 0..60 {
         let change = (model.loss_at(t) - loss) + (penalty.value(&moved(t)) - value);
         if change <= 1e-4 * t * promised.min(0.0) + rounding {

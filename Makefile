@@ -53,7 +53,7 @@ bench: build ## speed beside peers, one table
 wheel: build ## a wheel in dist/, tried in an empty environment
 	$(BIN)/maturin build --release --out dist
 	$(PYTHON) -m venv --clear .venv/wheel
-	.venv/wheel/bin/python -m pip install --quiet --disable-pip-version-check --find-links dist 'metafit[data,report]'
+	.venv/wheel/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls -t $(CURDIR)/dist/metafit-*.whl | head -1)[data,report]"
 	cd .venv/wheel && bin/python -m doctest -o NORMALIZE_WHITESPACE ../../README.md
 
 docs: build ## HTML documentation in docs/_build

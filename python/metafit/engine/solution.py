@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from metafit.engine.validation import as_matrix, as_row_vector
 
@@ -141,7 +142,7 @@ class Solution:
             raise AttributeError("predict_proba exists for classifications only")
         eta = self.decision_function(X, offset)
         # each tail from its own side, so that small probabilities keep their digits
-        return np.stack([_expit(-eta), _expit(eta)], axis=-1)
+        return np.stack([expit(-eta), expit(eta)], axis=-1)
 
     def __repr__(self) -> str:
         sizes = dict(zip(self.dims["status"], self.status.shape, strict=True))
@@ -150,8 +151,3 @@ class Solution:
         statuses, counts = np.unique(self.status, return_counts=True)
         ended = ", ".join(f"{count} {status}" for status, count in zip(statuses, counts, strict=True))
         return f"Solution({axes}{folds}; {len(self.feature_names)} features; {ended})"
-
-
-def _expit(eta: Floats) -> Floats:
-    small = np.exp(-np.abs(eta))
-    return np.where(eta >= 0, 1.0, small) / (1.0 + small)

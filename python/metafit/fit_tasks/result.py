@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from metafit.fit_tasks.grouped import Floats, Grouped, as_table, column, group_codes
 from metafit.fit_tasks.modes import INDEPENDENT, MEANS, MODES, POOLED, SHRUNKEN, Candidate
@@ -218,7 +219,7 @@ class TaskFits:
             raise AttributeError("predict_proba exists for classifications only")
         eta = self.decision_function(frame, mode)
         # each tail from its own side, so that small probabilities keep their digits
-        return np.asarray(np.exp(np.column_stack([-np.logaddexp(0.0, eta), -np.logaddexp(0.0, -eta)])))
+        return np.column_stack([expit(-eta), expit(eta)])
 
     def plot(self, feature: str | None = None) -> Figure:
         """Draw the held-out loss of the modes, and each group's fit in the three modes.

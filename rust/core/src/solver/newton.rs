@@ -9,7 +9,7 @@ use crate::penalty::Separable;
 /// How a fit ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// `gap <= tol * max(P, 1e-4 P0)`.
+    /// `gap <= tol * max(P, 1e-4 P0)`; for a tol up to 1e-13, stalled with a gap of at most 1e-10 of that.
     Converged,
     /// The steps were used up, or none improved, before the gap was small enough.
     MaxIter,

@@ -2,6 +2,7 @@
 //! user meets stands in `metafit.engine`.
 
 mod errors;
+mod members;
 mod request;
 mod response;
 mod run;
@@ -12,7 +13,9 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::members::{losses, penalties, penalty_shape, predictions};
+    #[pymodule_export]
     use super::request::Table;
     #[pymodule_export]
-    use super::run::{run_cells, score_names};
+    use super::run::run_cells;
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use metafit_core::loss::LossKind;
 use metafit_core::penalty::{Penalty, PenaltyKind};
+use metafit_core::solver::Solver;
 use metafit_core::{Cell, Error, Split};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -78,28 +79,37 @@ pub fn split((table, train, test): &SplitTuple<'_>) -> Split {
     Split { table: *table, train: rows(train), test: rows(test) }
 }
 
-/// A cell as Python objects with these attributes describe it.
+/// A cell as Python objects with these attributes describe it. For more than two classes (`n_classes`, else 1) centre
+/// and bounds hold the columns of one class after another.
 #[derive(FromPyObject)]
 pub struct CellRequest<'py> {
     split: usize,
     columns: Option<PyReadonlyArray1<'py, i64>>,
     loss: String,
-    l1_ratio: f64,
+    loss_parameters: Vec<f64>,
+    penalty: String,
+    penalty_parameters: Vec<f64>,
     factors: Option<PyReadonlyArray1<'py, f64>>,
     center: Option<PyReadonlyArray1<'py, f64>>,
+    lower: Option<PyReadonlyArray1<'py, f64>>,
+    upper: Option<PyReadonlyArray1<'py, f64>>,
+    groups: Option<PyReadonlyArray1<'py, i64>>,
+    metric: Option<PyReadonlyArray2<'py, f64>>,
     alphas: PyReadonlyArray1<'py, f64>,
     of_max: bool,
     fit_intercept: bool,
     standardize: bool,
     scale_y: bool,
+    n_classes: usize,
+    solver: String,
 }
 
 impl CellRequest<'_> {
     /// Bytes of the answer: figures of each fit, and its coefficients with the copy that goes out.
     pub fn answer_bytes(&self, n_columns: usize) -> usize {
         const FIGURES: usize = 400;
-        let fit = n_columns.saturating_mul(2 * size_of::<f64>()).saturating_add(FIGURES);
-        self.alphas.len().unwrap_or(0).saturating_mul(fit)
+        let coef = n_columns.saturating_mul(self.n_classes).saturating_mul(2 * size_of::<f64>());
+        self.alphas.len().unwrap_or(0).saturating_mul(coef.saturating_add(FIGURES))
     }
 
     pub fn split(&self) -> usize {
@@ -110,12 +120,18 @@ impl CellRequest<'_> {
         Ok(Cell {
             split: self.split,
             columns: self.columns.as_ref().map(rows),
-            loss: LossKind::from_name(&self.loss).map_err(to_python)?,
+            loss: LossKind::named(&self.loss, &self.loss_parameters).map_err(to_python)?,
             penalty: Penalty {
-                kind: PenaltyKind::ElasticNet { l1_ratio: self.l1_ratio },
+                kind: PenaltyKind::named(&self.penalty, &self.penalty_parameters).map_err(to_python)?,
                 factors: to_vec(self.factors),
                 center: to_vec(self.center),
+                lower: to_vec(self.lower),
+                upper: to_vec(self.upper),
+                groups: self.groups.as_ref().map(rows),
+                metric: self.metric.map(|m| m.as_array().iter().copied().collect()),
             },
+            n_classes: self.n_classes,
+            solver: Solver::named(&self.solver).map_err(to_python)?,
             alphas: self.alphas.as_array().to_vec(),
             of_max: self.of_max,
             fit_intercept: self.fit_intercept,

@@ -4,14 +4,17 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// Names of the statuses; a fit's code is the position.
-const STATUSES: [&str; 4] = ["converged", "max_iter", "rank_deficient", "failed"];
+const STATUSES: [&str; 7] = ["converged", "max_iter", "separated", "rank_deficient", "local", "overflow", "failed"];
 
 fn code(status: &Status) -> u8 {
     match status {
         Status::Converged => 0,
         Status::MaxIter => 1,
-        Status::RankDeficient => 2,
-        Status::Failed(_) => 3,
+        Status::Separated => 2,
+        Status::RankDeficient => 3,
+        Status::Local => 4,
+        Status::Overflow => 5,
+        Status::Failed(_) => 6,
     }
 }
 
@@ -23,10 +26,11 @@ pub fn arrays<'py>(py: Python<'py>, paths: &[Path]) -> PyResult<Bound<'py, PyDic
     out.set_item("statuses", STATUSES)?;
     out.set_item("status", PyArray1::from_iter(py, fits().map(|f| code(&f.report.status))))?;
     out.set_item("gap", floats(fits().map(|f| f.report.gap).collect()))?;
+    out.set_item("kkt", floats(fits().map(|f| f.kkt).collect()))?;
     out.set_item("objective", floats(fits().map(|f| f.report.objective).collect()))?;
     out.set_item("n_iter", PyArray1::from_iter(py, fits().map(|f| f.report.n_iter as i64)))?;
     out.set_item("seconds", floats(fits().map(|f| f.seconds).collect()))?;
-    out.set_item("intercept", floats(fits().map(|f| f.intercept).collect()))?;
+    out.set_item("intercept", floats(fits().flat_map(|f| f.intercept.iter().copied()).collect()))?;
     out.set_item("coef", floats(fits().flat_map(|f| f.coef.iter().copied()).collect()))?;
     out.set_item("scores", floats(fits().flat_map(|f| f.scores.iter().copied()).collect()))?;
     out.set_item("alphas", floats(paths.iter().flat_map(|p| p.alphas.iter().copied()).collect()))?;

@@ -3,8 +3,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use metafit_core::loss::LossKind;
-use metafit_core::{Error, Path, Plan, Result, Settings, metric};
+use metafit_core::{Error, Path, Plan, Result, Settings};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -14,12 +13,6 @@ use crate::response::arrays;
 
 /// How often a running call looks for Ctrl-C and reports progress.
 const TICK: Duration = Duration::from_millis(50);
-
-/// Names of the held-out scores of a loss, in the order in which they are returned.
-#[pyfunction]
-pub fn score_names(loss: &str) -> PyResult<Vec<&'static str>> {
-    Ok(metric::names(LossKind::from_name(loss).map_err(to_python)?).to_vec())
-}
 
 /// Solves every cell and returns flat arrays; `progress(done, total)` is called now and then.
 #[pyfunction]

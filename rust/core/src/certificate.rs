@@ -10,14 +10,14 @@
 //! Each bracket is at least 0 (Fenchel and Young), so no digits cancel. Offset and centre add no terms: the model
 //! carries them in eta.
 
-use crate::penalty::Separable;
+use crate::penalty::ScaledPenalty;
 use crate::solver::Model;
 
 /// Gap of the model's position `b`; infinite where no dual point is feasible.
-pub fn duality_gap(model: &mut impl Model, penalty: &Separable, b: &[f64]) -> f64 {
-    let free: Vec<usize> = (0..model.n_columns()).filter(|&j| penalty.is_free(j)).collect();
+pub fn duality_gap(model: &mut impl Model, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
+    let free = penalty.directions(b);
     let Some(dual) = model.dual(&free) else { return f64::INFINITY };
-    let s = dual.scale.min(penalty.feasible_scale(&dual.correlation));
-    let gap = model.loss_gap(&dual, s) + penalty.fenchel(b, &dual.correlation, s);
+    let s = dual.scale.min(penalty.feasible_scale(&dual.correlation, &free));
+    let gap = model.loss_gap(&dual, s) + penalty.fenchel(b, &dual.correlation, s, &free);
     if gap.is_nan() { f64::INFINITY } else { gap }
 }

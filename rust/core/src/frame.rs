@@ -2,7 +2,7 @@
 
 use crate::design::{Design, solver_scale};
 use crate::moments::{ColumnStats, Moments};
-use crate::penalty::Separable;
+use crate::penalty::ScaledPenalty;
 use crate::problem::Cell;
 use crate::simd::axpy;
 use crate::solver::Gaussian;
@@ -16,7 +16,7 @@ pub struct Frame {
     /// Columns of the table that may move.
     pub free: Vec<usize>,
     /// Weights at alpha = 1.
-    unit: Separable,
+    unit: ScaledPenalty,
     scale: Vec<f64>,
     /// Root of each column's share in the norm that a vanishing ridge leaves: `s_j / d_j` times the root of its factor.
     norm: Vec<f64>,
@@ -38,7 +38,7 @@ impl Frame {
         let center = center.filter(|(_, c)| *c != 0.0);
         let mut frame = Self {
             free: vec![],
-            unit: Separable::default(),
+            unit: ScaledPenalty::default(),
             scale: vec![],
             norm: vec![],
             center: center.collect(),
@@ -76,14 +76,14 @@ impl Frame {
     }
 
     /// Penalty weights at one strength.
-    pub fn penalty(&self, alpha: f64) -> Separable {
+    pub fn penalty(&self, alpha: f64) -> ScaledPenalty {
         let times = |unit: &[f64]| unit.iter().map(|u| alpha * u).collect();
-        Separable { l1: times(&self.unit.l1), l2: times(&self.unit.l2) }
+        ScaledPenalty::separable(times(&self.unit.l1), times(&self.unit.l2))
     }
 
     /// Local numbers of the columns with factor 0.
     pub fn unpenalised(&self) -> Vec<usize> {
-        (0..self.free.len()).filter(|&j| self.unit.is_free(j)).collect()
+        (0..self.free.len()).filter(|&j| self.unit.l1[j] == 0.0 && self.unit.l2[j] == 0.0).collect()
     }
 
     /// Least strength at which all penalised columns stay at the centre, given the slopes there. A pure L2
@@ -96,7 +96,9 @@ impl Frame {
             // the L2 weight holds the square of s / d
             false => FLOOR * (self.unit.l2[j] * cell.penalty.factor(self.free[j]) / (1.0 - ratio)).sqrt() * target_sd,
         };
-        let needed = (0..slope.len()).filter(|&j| !self.unit.is_free(j)).map(|j| slope[j].abs() / weight(j));
+        let needed = (0..slope.len())
+            .filter(|&j| !(self.unit.l1[j] == 0.0 && self.unit.l2[j] == 0.0))
+            .map(|j| slope[j].abs() / weight(j));
         needed.fold(0.0, f64::max)
     }
 

@@ -17,6 +17,7 @@
 
 pub mod batch;
 pub mod certificate;
+mod columns;
 pub mod design;
 pub mod error;
 pub mod frame;
@@ -28,6 +29,7 @@ pub mod partition;
 pub mod path;
 pub mod penalty;
 pub mod problem;
+pub mod registry;
 mod simd;
 pub mod solver;
 

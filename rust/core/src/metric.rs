@@ -4,10 +4,7 @@ use crate::loss::{Logistic, Loss, LossKind};
 
 /// Names of the scores of a loss, in the order of [`score`].
 pub fn names(loss: LossKind) -> &'static [&'static str] {
-    match loss {
-        LossKind::Squared => &["mean_squared_error", "r2_score"],
-        LossKind::Logistic => &["log_loss", "brier_score_loss", "accuracy_score", "roc_auc_score"],
-    }
+    loss.spec().scores
 }
 
 /// Scores of the linear predictions `eta`; NaN where a score is undefined or there are no rows.
@@ -17,8 +14,8 @@ pub fn score(loss: LossKind, y: &[f64], eta: &[f64], weights: &[f64]) -> Vec<f64
         return vec![f64::NAN; names(loss).len()];
     }
     match loss {
-        LossKind::Squared => squared(y, eta, weights, total),
-        LossKind::Logistic => logistic(y, eta, weights, total),
+        LossKind::Squared(_) => squared(y, eta, weights, total),
+        LossKind::Logistic(_) => logistic(y, eta, weights, total),
     }
 }
 
@@ -71,6 +68,7 @@ fn roc_auc(y: &[f64], eta: &[f64], weights: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loss::Squared;
 
     #[test]
     fn auc_counts_pairs() {
@@ -95,8 +93,8 @@ mod tests {
 
     #[test]
     fn a_constant_target_has_an_r2() {
-        assert_eq!(score(LossKind::Squared, &[2.0, 2.0], &[2.0, 2.0], &[1.0; 2]), [0.0, 1.0]);
-        assert_eq!(score(LossKind::Squared, &[2.0, 2.0], &[1.0, 3.0], &[1.0; 2]), [1.0, 0.0]);
-        assert!(score(LossKind::Squared, &[2.0], &[1.0], &[1.0])[1].is_nan());
+        assert_eq!(score(LossKind::Squared(Squared), &[2.0, 2.0], &[2.0, 2.0], &[1.0; 2]), [0.0, 1.0]);
+        assert_eq!(score(LossKind::Squared(Squared), &[2.0, 2.0], &[1.0, 3.0], &[1.0; 2]), [1.0, 0.0]);
+        assert!(score(LossKind::Squared(Squared), &[2.0], &[1.0], &[1.0])[1].is_nan());
     }
 }

@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::batch::{HeldOut, Shared, SplitData};
+use crate::columns::Column;
 use crate::design::Design;
 use crate::frame::Frame;
-use crate::loss::{Logistic, Loss, LossKind, Squared};
+use crate::loss::{Loss, LossKind, Squared, with_loss};
 use crate::metric::score;
-use crate::penalty::Separable;
+use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Settings};
 use crate::simd::axpy;
 use crate::solver::newton::{Report, Status, Stop, fit, fit_null};
@@ -29,8 +30,11 @@ pub struct Fit {
     pub seconds: f64,
     /// Coefficients of all columns in original units; empty if not kept.
     pub coef: Vec<f64>,
-    /// Intercept in original units.
-    pub intercept: f64,
+    /// Intercept in original units, of each class where there are more than 2.
+    pub intercept: Vec<f64>,
+    /// Largest distance of the slope of the loss from the subdifferential of the penalty, in the coordinates that are
+    /// penalised.
+    pub kkt: f64,
     /// Held-out scores in the order of [`crate::metric::names`]; empty without held-out rows.
     pub scores: Vec<f64>,
 }
@@ -74,7 +78,7 @@ pub(crate) fn solve_path(
     if y.is_empty() {
         return failed(cell, data, settings, "no training row has a positive weight");
     }
-    if let Some(reason) = cell.loss.refuses(&y) {
+    if let Some(reason) = cell.loss.refuses(&y, cell.fit_intercept) {
         return failed(cell, data, settings, &reason);
     }
     let work = |frame, target_sd, target_mean, target_square| Work {
@@ -88,7 +92,7 @@ pub(crate) fn solve_path(
         target_square,
         held_out: (!data.split.test.is_empty()).then(|| data.held_out()),
     };
-    if cell.loss == LossKind::Squared && data.table.n_columns() <= GRAM_LIMIT {
+    if matches!(cell.loss, LossKind::Squared(_)) && data.table.n_columns() <= GRAM_LIMIT {
         let moments = data.moments(shared);
         let target = moments.n_columns();
         let (mean, variance) = (moments.mean[target], moments.cross_of(target, target) / moments.weight);
@@ -101,12 +105,9 @@ pub(crate) fn solve_path(
     let design = data.design(cell.fit_intercept);
     let (mean, variance) = target_moments(&design);
     let sd = unit_if_zero(variance.sqrt(), cell);
-    let square = if cell.loss == LossKind::Squared { variance + mean * mean } else { 0.0 };
+    let square = if matches!(cell.loss, LossKind::Squared(_)) { variance + mean * mean } else { 0.0 };
     let work = work(Frame::new(cell, &design.stats, sd), sd, 0.0, square);
-    match cell.loss {
-        LossKind::Squared => work.path(&mut work.glm(Squared, &design)),
-        LossKind::Logistic => work.path(&mut work.glm(Logistic, &design)),
-    }
+    with_loss!(cell.loss, loss => work.path(&mut work.glm(loss, &design)))
 }
 
 /// Mean and variance of `y - o`.
@@ -134,8 +135,9 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
     let fit = Fit {
         report,
         seconds: 0.0,
-        coef: if settings.keep_coef { vec![nan; data.table.n_columns()] } else { vec![] },
-        intercept: nan,
+        coef: if settings.keep_coef { vec![nan; cell.n_classes * data.table.n_columns()] } else { vec![] },
+        intercept: vec![nan; cell.n_classes],
+        kkt: nan,
         scores: vec![nan; scores],
     };
     let alphas = if cell.of_max { vec![nan; cell.alphas.len()] } else { cell.alphas.clone() };
@@ -144,9 +146,9 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
 
 impl Work<'_> {
     fn glm<'d, L: Loss>(&self, loss: L, design: &'d Design) -> Glm<'d, L> {
-        let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
+        let columns = self.frame.free.iter().map(|&j| Column::Dense(design.column(j))).collect();
         let mean = crate::simd::dot(&design.omega, &design.y);
-        let start = self.cell.fit_intercept.then(|| loss.null_intercept(mean));
+        let start = self.cell.fit_intercept.then(|| loss.null_range(&design.y, mean));
         Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
     }
 
@@ -177,7 +179,7 @@ impl Work<'_> {
             let left = Stop { max_iter: max_iter - report.n_iter, ..stop };
             return self.fit_on_rows(&penalty, b, &left, start);
         }
-        let dependent = report.ill_conditioned && (0..b.len()).any(|j| penalty.is_free(j));
+        let dependent = report.ill_conditioned && !penalty.directions(b).is_empty();
         if dependent && report.status == Status::Converged {
             report.status = Status::RankDeficient;
         }
@@ -186,7 +188,7 @@ impl Work<'_> {
 
     /// The squared loss on the rows themselves, from where the moments have led: their digits were not enough, for
     /// the solution or for its certificate.
-    fn fit_on_rows(&self, penalty: &Separable, b: &[f64], stop: &Stop<'_>, start: Instant) -> Fit {
+    fn fit_on_rows(&self, penalty: &ScaledPenalty, b: &[f64], stop: &Stop<'_>, start: Instant) -> Fit {
         let design = self.data.design(self.cell.fit_intercept);
         let mut model = self.glm(Squared, &design);
         let mut b = b.to_vec();
@@ -208,7 +210,7 @@ impl Work<'_> {
         self.finish(report, &b, model.intercept(), start)
     }
 
-    fn ridge(&self, design: &Design, penalty: &Separable) -> Option<(Vec<f64>, bool)> {
+    fn ridge(&self, design: &Design, penalty: &ScaledPenalty) -> Option<(Vec<f64>, bool)> {
         let base = self.frame.base(design);
         let mut target: Vec<f64> = design.y.iter().zip(&base).map(|(y, o)| y - o).collect();
         let shift = if self.cell.fit_intercept { crate::simd::dot(&design.omega, &target) } else { 0.0 };
@@ -222,7 +224,7 @@ impl Work<'_> {
         let seconds = start.elapsed().as_secs_f64();
         let scores = self.held_out.as_ref().map_or_else(Vec::new, |rows| self.score(rows, &coef, intercept));
         let coef = if self.settings.keep_coef { coef } else { vec![] };
-        Fit { report, seconds, coef, intercept, scores }
+        Fit { report, seconds, coef, intercept: vec![intercept], kkt: f64::NAN, scores }
     }
 
     fn score(&self, rows: &HeldOut, coef: &[f64], intercept: f64) -> Vec<f64> {

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
 use crate::penalty::Penalty;
+use crate::solver::Solver;
 
 /// One table: rows `x_i` (column-major), targets, row weights and offsets. NaN in `x` marks a missing value.
 #[derive(Debug, Clone)]
@@ -146,6 +147,10 @@ pub struct Cell {
     pub loss: LossKind,
     /// The penalty Omega.
     pub penalty: Penalty,
+    /// Number of classes where it is more than 2 (softmax, a coefficient for each class and column), else 1.
+    pub n_classes: usize,
+    /// Which solver to take.
+    pub solver: Solver,
     /// Strengths, in any order; they are solved from the largest to the smallest.
     pub alphas: Vec<f64>,
     /// Whether `alphas` are multiples of the cell's own `alpha_max`.

@@ -1,10 +1,11 @@
-use super::{Loss, Terms};
+use super::{Kind, Loss, LossSpec, Terms};
+use crate::registry::Spec;
 
 /// `L(y, eta) = log(1 + exp(eta)) - y eta` for y in {0, 1}.
 ///
 /// With `p = 1 / (1 + exp(-eta))` and `q = y - theta` the bracket is the Kullback-Leibler divergence of the
 /// Bernoulli distribution of `q` from that of `p`; theta is feasible where q lies in \[0, 1\].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Logistic;
 
 /// Probabilities of the second and of the first class given `small = exp(-|eta|)`; both keep their digits near 0.
@@ -22,18 +23,45 @@ fn value(y: f64, eta: f64, small: f64) -> f64 {
     signed.max(0.0) + small.ln_1p()
 }
 
-impl Logistic {
-    /// Targets have to be 0 or 1, and both have to occur.
-    pub(super) fn refuses(y: &[f64]) -> Option<String> {
+impl Loss for Logistic {
+    const SPEC: LossSpec = LossSpec {
+        spec: Spec {
+            name: "logistic",
+            class: "Logistic",
+            summary: "Negative Bernoulli log-likelihood, ``L = log(1 + exp(eta)) - y eta`` with y in {0, 1}.",
+            notes: "Two classes. The prediction is the probability of the second class, ``1 / (1 + exp(-eta))``. More \
+                    than two classes take the symmetric softmax form, ``L = log sum_k exp(eta_k) - eta_y``, with a \
+                    coefficient for each class and feature.",
+            parameters: &[],
+        },
+        kind: Kind::Classification,
+        score: "log_loss",
+        scores: &["log_loss", "brier_score_loss", "accuracy_score", "roc_auc_score"],
+        has_probabilities: true,
+        is_multinomial: true,
+    };
+
+    fn new(_parameters: &[f64]) -> Self {
+        Self
+    }
+
+    fn refuses(self, y: &[f64], _unpenalised: bool) -> Option<String> {
         if let Some(bad) = y.iter().find(|v| **v != 0.0 && **v != 1.0) {
             return Some(format!("y holds {bad}, the logistic loss wants 0 and 1"));
         }
         let first = y.first()?;
         y.iter().all(|v| v == first).then(|| "the training rows hold a single class".to_owned())
     }
-}
 
-impl Loss for Logistic {
+    fn majorant(self, _y: f64, eta: f64) -> f64 {
+        // Jaakkola and Jordan (2000): tanh(eta / 2) / (2 eta)
+        if eta.abs() < 1e-3 { 0.25 - eta * eta / 48.0 } else { 0.5 * (0.5 * eta).tanh() / eta }
+    }
+
+    fn recedes(self, y: f64, d: f64) -> bool {
+        (2.0 * y - 1.0) * d >= 0.0
+    }
+
     #[inline(always)]
     fn terms(self, y: f64, eta: f64) -> Terms {
         let small = (-eta.abs()).exp();
@@ -70,7 +98,7 @@ impl Loss for Logistic {
         }
     }
 
-    fn attains_zero(self) -> bool {
+    fn attains_least(self) -> bool {
         false
     }
 
@@ -83,10 +111,11 @@ impl Loss for Logistic {
         probabilities(eta, (-eta.abs()).exp()).0
     }
 
-    fn null_intercept(self, mean: f64) -> f64 {
+    fn null_range(self, _y: &[f64], mean: f64) -> (f64, f64) {
         // rare classes of tiny weight leave a mean that rounds to 0 or 1
         let mean = mean.clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON);
-        (mean / (1.0 - mean)).ln()
+        let logit = (mean / (1.0 - mean)).ln();
+        (logit, logit)
     }
 }
 

@@ -1,4 +1,7 @@
 //! Losses `L(y, eta)`: what the solvers and the certificates need of each, and the closed list of them.
+//!
+//! A loss is one file: its formulas in a doc comment, a [`Spec`] for the public class, an `impl Loss`. Its line in the
+//! registry below enrols it in the tests of this module, in the public API and in the tests there.
 
 mod logistic;
 mod squared;
@@ -6,26 +9,76 @@ mod squared;
 pub use logistic::Logistic;
 pub use squared::Squared;
 
-use crate::error::{Error, Result};
+use crate::registry::{Spec, registry};
 
 /// Value and derivatives of a loss at one row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Terms {
-    /// `L(y, eta)`.
+    /// `L(y, eta) - min L(y, .)`, at least 0.
     pub value: f64,
     /// `-dL/deta`.
     pub residual: f64,
-    /// `d2L/deta2`.
+    /// `d2L/deta2`; where there is none, of the side that holds a parabola.
     pub curvature: f64,
 }
 
-/// A convex, twice differentiable loss with `min_eta L = 0`.
+/// What kind of task a loss serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Targets are numbers.
+    Regression,
+    /// Targets are classes, 0 and 1 (or more, for a loss that has a form for them).
+    Classification,
+}
+
+/// Description of a loss.
+#[derive(Debug, Clone, Copy)]
+pub struct LossSpec {
+    /// Name, documentation, parameters.
+    pub spec: Spec,
+    /// The tasks that it serves.
+    pub kind: Kind,
+    /// Name of the held-out score, lower is better, that fits are compared by. One of `scores`.
+    pub score: &'static str,
+    /// Names of its held-out scores, as in `sklearn.metrics` where that has them.
+    pub scores: &'static [&'static str],
+    /// Whether `mean` is the probability of the second class.
+    pub has_probabilities: bool,
+    /// Whether more than two classes are served (by the softmax form).
+    pub is_multinomial: bool,
+}
+
+impl LossSpec {
+    pub(crate) const fn spec(&self) -> &Spec {
+        &self.spec
+    }
+}
+
+/// A convex loss. Values are those above the least one, `L - min_eta L`, so that they keep their digits near it and
+/// the convergence test has a scale; `least` is what is left out.
 pub trait Loss: Copy + Send + Sync {
-    /// Value, negative derivative and curvature.
+    /// Its description.
+    const SPEC: LossSpec;
+
+    /// The loss that was told `parameters`, in the order of the description and within its ranges.
+    fn new(parameters: &[f64]) -> Self;
+
+    /// Value above the least, negative derivative, curvature.
     fn terms(self, y: f64, eta: f64) -> Terms;
 
-    /// `L(y, eta)` alone.
+    /// `L(y, eta) - min L(y, .)`.
     fn value(self, y: f64, eta: f64) -> f64;
+
+    /// `min_eta L(y, eta)` (an infimum).
+    fn least(self, _y: f64) -> f64 {
+        0.0
+    }
+
+    /// Curvature of a parabola that touches L at `eta` and lies above it; where no such parabola exists, the curvature.
+    /// Positive wherever the loss is not flat.
+    fn majorant(self, y: f64, eta: f64) -> f64 {
+        self.terms(y, eta).curvature
+    }
 
     /// `L(eta) + L*(-theta) + theta eta`, at least 0, infinite outside the conjugate's domain.
     ///
@@ -36,44 +89,67 @@ pub trait Loss: Copy + Send + Sync {
     /// Largest `s` in \[0, 1\] with `-s theta` in the domain of `L*(y, .)`.
     fn feasible_scale(self, y: f64, theta: f64) -> f64;
 
-    /// Whether some eta has a loss of 0; without one, a loss that falls towards 0 has no minimiser.
-    fn attains_zero(self) -> bool;
+    /// Whether every y has some eta with `L(y, eta) = min L(y, .)`; without one, a fit may run away.
+    fn attains_least(self) -> bool {
+        true
+    }
+
+    /// Whether `L(y, eta + t d)` never rises as t grows: what a row must say of a direction in which the classes are
+    /// separable. `d` is 0 or of the order of 1.
+    fn recedes(self, _y: f64, d: f64) -> bool {
+        d == 0.0
+    }
 
     /// How far eta may move in one Newton step, unless it is further out already.
-    fn longest_step(self) -> f64;
+    fn longest_step(self) -> f64 {
+        f64::INFINITY
+    }
 
-    /// The prediction that belongs to `eta`: a mean, or the probability of the second class.
+    /// Largest `|eta|` at which all terms are finite.
+    fn largest_eta(self) -> f64 {
+        f64::INFINITY
+    }
+
+    /// The prediction that belongs to `eta`: a mean, a quantile, or the probability of the second class.
     fn mean(self, eta: f64) -> f64;
 
-    /// Intercept at which `sum_i w_i L(y_i, b)` is least, given the weighted mean of y.
-    fn null_intercept(self, mean: f64) -> f64;
+    /// An interval that holds the b at which `sum_i w_i L(y_i, b)` is least; its ends may be equal. `mean` is the
+    /// weighted mean of `y`.
+    fn null_range(self, y: &[f64], mean: f64) -> (f64, f64);
+
+    /// Why these training targets cannot be fitted, if so. `unpenalised`: whether an intercept is fitted.
+    fn refuses(self, _y: &[f64], _unpenalised: bool) -> Option<String> {
+        None
+    }
 }
 
-/// The closed list of losses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LossKind {
-    /// `(y - eta)^2 / 2`.
-    Squared,
-    /// `log(1 + exp(eta)) - y eta` for y in {0, 1}.
-    Logistic,
+registry! { $,
+    /// The closed list of losses.
+    LossKind, with_loss, "loss", LossSpec: Squared, Logistic
 }
 
 impl LossKind {
-    /// Every loss with its public name.
-    pub const ALL: [(&'static str, LossKind); 2] = [("squared", LossKind::Squared), ("logistic", LossKind::Logistic)];
+    /// Description of the loss.
+    pub fn spec(self) -> &'static LossSpec {
+        Self::SPECS.iter().find(|s| s.spec.name == self.name()).unwrap_or(&Self::SPECS[0])
+    }
 
-    /// The loss of that name.
-    pub fn from_name(name: &str) -> Result<Self> {
-        let found = Self::ALL.iter().find(|(known, _)| *known == name);
-        found.map(|(_, kind)| *kind).ok_or_else(|| Error::invalid("loss", format!("no loss is called {name:?}")))
+    /// Its public name.
+    pub fn name(self) -> &'static str {
+        fn of<L: Loss>(_: L) -> &'static str {
+            L::SPEC.spec.name
+        }
+        with_loss!(self, loss => of(loss))
+    }
+
+    /// The predictions that belong to linear predictions.
+    pub fn means(self, eta: impl Iterator<Item = f64>) -> Vec<f64> {
+        with_loss!(self, loss => eta.map(|e| loss.mean(e)).collect())
     }
 
     /// Why these training targets cannot be fitted, if so.
-    pub fn refuses(self, y: &[f64]) -> Option<String> {
-        match self {
-            LossKind::Squared => None,
-            LossKind::Logistic => Logistic::refuses(y),
-        }
+    pub fn refuses(self, y: &[f64], unpenalised: bool) -> Option<String> {
+        with_loss!(self, loss => loss.refuses(y, unpenalised))
     }
 }
 
@@ -132,9 +208,10 @@ mod tests {
 
     #[test]
     fn names_resolve() {
-        for (name, kind) in LossKind::ALL {
-            assert_eq!(LossKind::from_name(name), Ok(kind));
+        for spec in LossKind::SPECS {
+            let parameters: Vec<f64> = spec.spec.parameters.iter().map(|p| p.default.unwrap_or(0.5)).collect();
+            assert_eq!(LossKind::named(spec.spec.name, &parameters).unwrap().name(), spec.spec.name);
         }
-        assert!(LossKind::from_name("nonsense").is_err());
+        assert!(LossKind::named("nonsense", &[]).is_err());
     }
 }

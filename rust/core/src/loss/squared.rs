@@ -1,12 +1,32 @@
-use super::{Loss, Terms};
+use super::{Kind, Loss, LossSpec, Terms};
+use crate::registry::Spec;
 
 /// `L(y, eta) = (y - eta)^2 / 2`; `L*(y, u) = u^2 / 2 + u y`.
 ///
 /// The bracket is `(r - theta)^2 / 2` with `r = y - eta`; every theta is feasible.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Squared;
 
 impl Loss for Squared {
+    const SPEC: LossSpec = LossSpec {
+        spec: Spec {
+            name: "squared",
+            class: "Squared",
+            summary: "Half the squared error, ``L = (y - eta)^2 / 2``: the mean of y given x.",
+            notes: "Any y. The prediction is eta.",
+            parameters: &[],
+        },
+        kind: Kind::Regression,
+        score: "mean_squared_error",
+        scores: &["mean_squared_error", "r2_score"],
+        has_probabilities: false,
+        is_multinomial: false,
+    };
+
+    fn new(_parameters: &[f64]) -> Self {
+        Self
+    }
+
     #[inline(always)]
     fn terms(self, y: f64, eta: f64) -> Terms {
         let residual = y - eta;
@@ -27,19 +47,11 @@ impl Loss for Squared {
         1.0
     }
 
-    fn attains_zero(self) -> bool {
-        true
-    }
-
-    fn longest_step(self) -> f64 {
-        f64::INFINITY
-    }
-
     fn mean(self, eta: f64) -> f64 {
         eta
     }
 
-    fn null_intercept(self, mean: f64) -> f64 {
-        mean
+    fn null_range(self, _y: &[f64], mean: f64) -> (f64, f64) {
+        (mean, mean)
     }
 }

@@ -1,50 +1,162 @@
-//! Penalties `Omega(w)`: the public kinds, and the separable form in which the solvers meet them.
+//! Penalties `Omega(w)`: the public kinds, and the form in which the solvers meet them.
+//!
+//! With `u_j = s_j (w_j - w0_j)`, `s_j` the standard deviation of column j where columns are standardised and 1
+//! elsewhere, every penalty is made of four terms:
+//!
+//! ```text
+//! alpha Omega = sum_j [ l1 |f_j u_j| + l2 f_j u_j^2 / 2 ]  +  norm sum_g sqrt|g| |(f_j u_j)_{j in g}|_2  -  sum_j h_j(|u_j|)
+//! ```
+//!
+//! with factors f (infinity pins a column to its centre) and h convex, 0 but for folded concave penalties. A box of bounds
+//! on w, and for L2 a metric in place of the identity, go with any of them.
+//!
+//! A penalty is one file: its formula, a [`Spec`] for the public class, an `impl Regulariser`. Its line in the registry
+//! below enrols it in the tests of this module, in the public API and in the tests there.
 
 mod elastic_net;
+mod l1;
+mod l2;
+pub mod metric;
+pub mod scaled;
 
-pub use elastic_net::Separable;
+pub use elastic_net::ElasticNet;
+pub use l1::L1;
+pub use l2::L2;
+pub use metric::Metric;
+pub use scaled::{Block, Directions, ScaledPenalty, soft_threshold};
 
 use crate::error::{Error, Result};
+use crate::registry::{Spec, registry};
 
-/// The closed list of penalties.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum PenaltyKind {
-    /// `sum_j f_j (l1_ratio |w_j - w0_j| + (1 - l1_ratio) (w_j - w0_j)^2 / 2)`; L1 and L2 are its ends.
-    ElasticNet {
-        /// Share of the absolute value, in \[0, 1\].
-        l1_ratio: f64,
-    },
+/// Description of a penalty.
+#[derive(Debug, Clone, Copy)]
+pub struct PenaltySpec {
+    /// Name, documentation, parameters.
+    pub spec: Spec,
+    /// Whether it is told groups of columns.
+    pub has_groups: bool,
+    /// Whether it may be told a metric.
+    pub has_metric: bool,
 }
 
-/// A penalty with its factors and its centre, one entry a column of the table.
+impl PenaltySpec {
+    pub(crate) const fn spec(&self) -> &Spec {
+        &self.spec
+    }
+}
+
+/// Weights of the convex terms of a penalty at alpha = 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shares {
+    /// Of `|u_j|`.
+    pub l1: f64,
+    /// Of `u_j^2 / 2`.
+    pub l2: f64,
+    /// Of `sqrt|g| |u_g|`.
+    pub norm: f64,
+}
+
+/// A folded concave penalty at one point `t = |u| >= 0`: value, slope (at most lambda, at least 0), and derivative of the
+/// slope (at most 0).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Curve {
+    /// `pen(t)`.
+    pub value: f64,
+    /// `pen'(t)`, `lambda` at 0.
+    pub slope: f64,
+    /// `pen''(t)`.
+    pub curvature: f64,
+}
+
+/// A penalty of the registry.
+pub trait Regulariser: Copy + Send + Sync {
+    /// Its description.
+    const SPEC: PenaltySpec;
+
+    /// The penalty that was told `parameters`, in the order of the description and within its ranges.
+    fn new(parameters: &[f64]) -> Self;
+
+    /// Weights of its convex terms. For a folded concave penalty those of the convex one with the same slope at 0.
+    fn shares(self) -> Shares;
+
+    /// The folded concave penalty of one column with slope `lambda` at 0, at `t >= 0`; `None` for convex penalties.
+    fn curve(self, _lambda: f64, _t: f64) -> Option<Curve> {
+        None
+    }
+}
+
+registry! { $,
+    /// The closed list of penalties.
+    PenaltyKind, with_penalty, "penalty", PenaltySpec: L2, L1, ElasticNet
+}
+
+impl PenaltyKind {
+    /// Weights of its convex terms at alpha = 1.
+    pub fn shares(self) -> Shares {
+        with_penalty!(self, penalty => penalty.shares())
+    }
+
+    /// See [`Regulariser::curve`].
+    pub fn curve(self, lambda: f64, t: f64) -> Option<Curve> {
+        with_penalty!(self, penalty => penalty.curve(lambda, t))
+    }
+
+    /// Whether it is convex.
+    pub fn is_convex(self) -> bool {
+        self.curve(1.0, 1.0).is_none()
+    }
+}
+
+/// A penalty with what it says of each column of the table. `None` stands for factors 1, centre 0, no bounds.
 #[derive(Debug, Clone)]
 pub struct Penalty {
     /// The function.
     pub kind: PenaltyKind,
-    /// Factors `f_j >= 0`: 0 leaves a column unpenalised, infinity pins it to its centre. `None` means 1.
+    /// Factors `f_j >= 0`: 0 leaves a column unpenalised, infinity pins it to its centre.
     pub factors: Option<Vec<f64>>,
-    /// Centre `w0` in original units. `None` means 0.
+    /// Centre `w0` in original units.
     pub center: Option<Vec<f64>>,
+    /// Lower bounds of w in original units, at most the centre.
+    pub lower: Option<Vec<f64>>,
+    /// Upper bounds of w in original units, at least the centre.
+    pub upper: Option<Vec<f64>>,
+    /// Label of each column's group.
+    pub groups: Option<Vec<usize>>,
+    /// Symmetric positive semidefinite matrix P of `u' P u / 2`, column-major, for L2.
+    pub metric: Option<Vec<f64>>,
 }
 
 impl Penalty {
-    /// Elastic net without factors or centre.
+    /// A penalty without anything said of single columns.
+    pub fn plain(kind: PenaltyKind) -> Self {
+        Self { kind, factors: None, center: None, lower: None, upper: None, groups: None, metric: None }
+    }
+
+    /// Elastic net of which nothing is said of single columns.
     pub fn elastic_net(l1_ratio: f64) -> Self {
-        Self { kind: PenaltyKind::ElasticNet { l1_ratio }, factors: None, center: None }
+        Self::plain(PenaltyKind::ElasticNet(ElasticNet { l1_ratio }))
     }
 
     /// Checks the fields against the number of columns.
     pub fn check(&self, n_columns: usize) -> Result<()> {
-        let PenaltyKind::ElasticNet { l1_ratio } = self.kind;
-        if !(0.0..=1.0).contains(&l1_ratio) {
-            return Err(Error::invalid("l1_ratio", format!("is {l1_ratio}, has to be in [0, 1]")));
+        let vectors =
+            [("factors", &self.factors), ("center", &self.center), ("lower", &self.lower), ("upper", &self.upper)];
+        for (argument, values) in vectors {
+            check_length(argument, values.as_ref().map(Vec::len), n_columns)?;
         }
-        check_length("factors", &self.factors, n_columns)?;
-        check_length("center", &self.center, n_columns)?;
-        match self.factors.iter().flatten().position(|f| f.is_nan() || *f < 0.0) {
-            Some(j) => Err(Error::invalid("factors", format!("has to be at least 0, column {j} is not"))),
-            None => Ok(()),
+        check_length("groups", self.groups.as_ref().map(Vec::len), n_columns)?;
+        check_length("metric", self.metric.as_ref().map(Vec::len), n_columns * n_columns)?;
+        for j in 0..n_columns {
+            if self.factor(j).is_nan() || self.factor(j) < 0.0 {
+                return Err(Error::invalid("factors", format!("has to be at least 0, column {j} is not")));
+            }
+            let (low, center, high) = (self.lower_of(j), self.center_of(j), self.upper_of(j));
+            if !(low <= center && center <= high) {
+                let message = format!("[{low}, {high}] does not hold the centre {center} of column {j}");
+                return Err(Error::invalid("lower, upper", message));
+            }
         }
+        Ok(())
     }
 
     /// Factor of column j.
@@ -57,16 +169,26 @@ impl Penalty {
         self.center.as_ref().map_or(0.0, |c| c[j])
     }
 
-    /// Share of the absolute value.
+    /// Lower bound of column j.
+    pub fn lower_of(&self, j: usize) -> f64 {
+        self.lower.as_ref().map_or(f64::NEG_INFINITY, |l| l[j])
+    }
+
+    /// Upper bound of column j.
+    pub fn upper_of(&self, j: usize) -> f64 {
+        self.upper.as_ref().map_or(f64::INFINITY, |u| u[j])
+    }
+
+    /// Share of the absolute value, as an elastic net has it: what a grid of strengths goes by.
     pub fn l1_ratio(&self) -> f64 {
-        let PenaltyKind::ElasticNet { l1_ratio } = self.kind;
-        l1_ratio
+        let Shares { l1, l2, norm } = self.kind.shares();
+        (l1 + norm) / (l1 + l2 + norm)
     }
 }
 
-fn check_length(argument: &'static str, values: &Option<Vec<f64>>, n: usize) -> Result<()> {
-    match values {
-        Some(v) if v.len() != n => Err(Error::invalid(argument, format!("{} values for {n} columns of X", v.len()))),
+fn check_length(argument: &'static str, length: Option<usize>, wanted: usize) -> Result<()> {
+    match length {
+        Some(n) if n != wanted => Err(Error::invalid(argument, format!("{n} values where X asks for {wanted}"))),
         _ => Ok(()),
     }
 }

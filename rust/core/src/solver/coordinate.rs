@@ -2,7 +2,7 @@
 
 use super::PIVOT_FLOOR;
 use crate::linalg::Cholesky;
-use crate::penalty::Separable;
+use crate::penalty::ScaledPenalty;
 use crate::simd::axpy;
 
 /// `min_b b' G b / 2 - c' b + sum_j l1_j |b_j| + l2_j b_j^2 / 2`.
@@ -14,7 +14,7 @@ pub struct Quadratic<'a> {
     /// Vector c.
     pub linear: &'a [f64],
     /// Penalty weights, k of each.
-    pub penalty: &'a Separable,
+    pub penalty: &'a ScaledPenalty,
 }
 
 /// Rounds of sweeps and active-set steps.
@@ -213,7 +213,7 @@ mod tests {
             let gram = weighted_gram(&views, &[1.0; 12]);
             let linear: Vec<f64> = columns.iter().map(|c| dot(c, &values[108..])).collect();
             let l1: Vec<f64> = (0..k).map(|j| if l1[j] < 0.3 { 0.0 } else { l1[j] }).collect();
-            let penalty = Separable { l1, l2: vec![l2; k] };
+            let penalty = ScaledPenalty::separable(l1, vec![l2; k]);
             let q = Quadratic { k, gram: &gram, linear: &linear, penalty: &penalty };
             let mut b = vec![0.0; k];
             if q.minimise(&mut b) {

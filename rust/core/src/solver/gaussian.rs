@@ -1,7 +1,10 @@
 //! The squared loss on moments: a position costs no pass over rows.
 
+use std::borrow::Cow;
+
 use super::{Dual, Model, PIVOT_FLOOR};
 use crate::linalg::Cholesky;
+use crate::penalty::Directions;
 use crate::simd::{axpy, dot};
 
 /// Squared loss with normalised moments `G`, `c`, `q = mean (y - o)^2` (centred where there is an intercept) of
@@ -39,6 +42,17 @@ impl Gaussian {
     fn residual_square(&self, b: &[f64]) -> f64 {
         let slope = self.slope_at(b);
         (self.square - dot(&self.linear, b) - dot(&slope, b)).max(0.0)
+    }
+
+    /// Each free direction v with its image `G v`.
+    fn moves(&self, free: &Directions) -> Vec<(Vec<(usize, f64)>, Cow<'_, [f64]>)> {
+        let single = free.columns.iter().map(|&j| (vec![(j, 1.0)], Cow::Borrowed(self.column(j))));
+        let combined = free.combined.iter().map(|direction| {
+            let mut image = vec![0.0; self.k];
+            direction.iter().enumerate().for_each(|(j, v)| axpy(*v, self.column(j), &mut image));
+            (direction.iter().copied().enumerate().collect(), Cow::Owned(image))
+        });
+        single.chain(combined).collect()
     }
 
     fn moved(&self, t: f64) -> Vec<f64> {
@@ -85,19 +99,25 @@ impl Model for Gaussian {
         self.position = self.moved(t);
     }
 
-    /// With `r = r' + Z c`, Z the free columns: `X'r' = slope - G_Z c` and `|r'|^2 = |r|^2 - c'Z'r`.
-    fn dual(&mut self, free: &[usize]) -> Option<Dual> {
+    /// With `r = r' + Z c`, Z the free directions: `X'r' = slope - G_Z c` and `|r'|^2 = |r|^2 - c'Z'r`.
+    fn dual(&mut self, free: &Directions) -> Option<Dual> {
         let mut correlation = self.slope_at(&self.position);
         let total = self.residual_square(&self.position);
         let mut removed = 0.0;
         if !free.is_empty() {
-            let (gram, slope) = self.newton_system(free);
+            let moves = self.moves(free);
+            let slope: Vec<f64> =
+                moves.iter().map(|(at, _)| at.iter().map(|(j, v)| v * correlation[*j]).sum()).collect();
+            let gram: Vec<f64> = moves
+                .iter()
+                .flat_map(|(_, image)| moves.iter().map(|(at, _)| at.iter().map(|(j, v)| v * image[*j]).sum::<f64>()))
+                .collect();
             let mut c = slope.clone();
-            let factor = Cholesky::new(&gram, free.len()).filter(|f| f.smallest_pivot() > PIVOT_FLOOR)?;
+            let factor = Cholesky::new(&gram, moves.len()).filter(|f| f.smallest_pivot() > PIVOT_FLOOR)?;
             factor.solve(&mut c);
             removed = dot(&c, &slope).max(0.0);
-            for (&j, c) in free.iter().zip(&c) {
-                axpy(-c, self.column(j), &mut correlation);
+            for ((_, image), c) in moves.iter().zip(&c) {
+                axpy(-c, image, &mut correlation);
             }
         }
         Some(Dual { theta: vec![], correlation, scale: 1.0, squares: ((total - removed).max(0.0), removed) })

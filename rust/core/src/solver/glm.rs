@@ -1,9 +1,11 @@
 //! A loss on the rows of a design.
 
 use super::{Dual, Model, PIVOT_FLOOR};
-use crate::linalg::{Cholesky, least_squares, weighted_gram};
+use crate::columns::{Column, combine, correlate, correlate_pair, gram};
+use crate::linalg::{Cholesky, least_squares};
 use crate::loss::{Loss, Terms};
-use crate::simd::{axpy, dot, dot_pair, multiply};
+use crate::penalty::Directions;
+use crate::simd::{axpy, dot, multiply};
 
 /// Mean curvature below which its digits are gone.
 const SMALLEST_CURVATURE: f64 = 1e-150;
@@ -11,7 +13,7 @@ const SMALLEST_CURVATURE: f64 = 1e-150;
 /// Mean loss of `eta = base + b + Z w` over rows with weights `omega` (sum 1).
 pub struct Glm<'a, L> {
     loss: L,
-    columns: Vec<&'a [f64]>,
+    columns: Vec<Column<'a>>,
     y: &'a [f64],
     omega: &'a [f64],
     fit_intercept: bool,
@@ -24,6 +26,8 @@ pub struct Glm<'a, L> {
     slope: Vec<f64>,
     cross: Vec<f64>,
     system: InterceptSystem,
+    /// Whether steps take the majorising parabola in place of the curvature.
+    majorising: bool,
     /// The prepared move of eta, where it starts, and the share of it that the rows stand at.
     step: Vec<f64>,
     origin: Vec<f64>,
@@ -47,14 +51,14 @@ impl InterceptSystem {
 }
 
 impl<'a, L: Loss> Glm<'a, L> {
-    /// Starts at 0 on the columns and at the best intercept for that; `intercept` is the best one without `base`.
+    /// Starts at 0 on the columns and at the best intercept for that; `intercept` holds the best one without `base`.
     pub fn new(
         loss: L,
-        columns: Vec<&'a [f64]>,
+        columns: Vec<Column<'a>>,
         y: &'a [f64],
         omega: &'a [f64],
         base: Vec<f64>,
-        intercept: Option<f64>,
+        intercept: Option<(f64, f64)>,
     ) -> Self {
         let n = y.len();
         let start = intercept.map_or(0.0, |null| best_intercept(loss, y, omega, &base, null));
@@ -72,6 +76,7 @@ impl<'a, L: Loss> Glm<'a, L> {
             slope: vec![],
             cross: vec![],
             system: InterceptSystem::default(),
+            majorising: false,
             step: vec![0.0; n],
             origin: vec![0.0; n],
             share: 0.0,
@@ -90,30 +95,84 @@ impl<'a, L: Loss> Glm<'a, L> {
         self.advance(1.0);
     }
 
-    /// Least-squares coefficients of the residuals on free columns by singular values, for dependent ones.
-    fn project_by_svd(&self, free: &[usize]) -> Option<Vec<f64>> {
+    /// Hessian and slope on `columns` with the intercept eliminated; remembers what that left behind.
+    fn condense(
+        &mut self,
+        columns: &[Column<'_>],
+        curvature: &[f64],
+        mut slope: Vec<f64>,
+        cross: Vec<f64>,
+    ) -> (Vec<f64>, Vec<f64>) {
+        let mut weights = self.weighted(curvature);
+        // where every row's curvature has underflowed, the slope is all that is known of a direction
+        if weights.iter().sum::<f64>() < SMALLEST_CURVATURE {
+            weights = self.omega.iter().map(|omega| omega * SMALLEST_CURVATURE).collect();
+        }
+        let k = columns.len();
+        let mut hessian = gram(columns, &weights);
+        if self.fit_intercept {
+            let (curvature, along) = (weights.iter().sum::<f64>(), dot(self.omega, &self.residual));
+            if curvature > 0.0 {
+                for (j, share) in cross.iter().map(|c| c / curvature).enumerate() {
+                    axpy(-share, &cross, &mut hessian[j * k..(j + 1) * k]);
+                    slope[j] -= share * along;
+                }
+            }
+            self.system = InterceptSystem { cross, curvature, slope: along };
+        }
+        (hessian, slope)
+    }
+
+    fn majorants(&self) -> Vec<f64> {
+        self.y.iter().zip(&self.eta).map(|(y, eta)| self.loss.majorant(*y, *eta)).collect()
+    }
+
+    /// `theta = r - W Z c` with `Z' Omega W Z c = Z' Omega r`, Z the columns given and the intercept.
+    fn project(&mut self, free: &[Column<'_>], curvature: &[f64]) -> Option<Vec<f64>> {
+        let (slope, cross) = correlate_pair(free, &self.weighted(&self.residual), &self.weighted(curvature));
+        let (hessian, mut c) = self.condense(free, curvature, slope, cross);
+        if self.fit_intercept && self.system.curvature == 0.0 {
+            return None;
+        }
+        if !free.is_empty() {
+            match Cholesky::new(&hessian, free.len()).filter(|factor| factor.smallest_pivot() > PIVOT_FLOOR) {
+                Some(factor) => factor.solve(&mut c),
+                None => c = self.project_by_svd(free, curvature)?,
+            }
+        }
+        let shift = if self.fit_intercept { self.system.answer(&c) } else { 0.0 };
+        let mut fitted = vec![shift; self.y.len()];
+        let all: Vec<usize> = (0..free.len()).collect();
+        combine(free, &all, &c, &mut fitted);
+        let rows = self.residual.iter().zip(curvature.iter().zip(&fitted));
+        Some(rows.map(|(r, (w, f))| r - w * f).collect())
+    }
+
+    /// Coefficients of that projection by singular values, for dependent columns.
+    fn project_by_svd(&self, free: &[Column<'_>], curvature: &[f64]) -> Option<Vec<f64>> {
         let n = self.y.len();
-        let weights = self.weighted(&self.curvature);
+        let weights = self.weighted(curvature);
         let total: f64 = weights.iter().sum();
         let centre = |values: &[f64]| if self.fit_intercept { dot(values, &weights) / total } else { 0.0 };
         let mut a = Vec::with_capacity(n * free.len());
-        for &j in free {
-            let mean = centre(self.columns[j]);
-            a.extend(self.columns[j].iter().zip(&weights).map(|(z, w)| (z - mean) * w.sqrt()));
+        for column in free {
+            let column = column.to_dense();
+            let mean = centre(&column);
+            a.extend(column.iter().zip(&weights).map(|(z, w)| (z - mean) * w.sqrt()));
         }
-        let working: Vec<f64> = self.residual.iter().zip(&self.curvature).map(|(r, h)| r / h).collect();
+        let working: Vec<f64> = self.residual.iter().zip(curvature).map(|(r, h)| r / h).collect();
         let mean = centre(&working);
         let b: Vec<f64> = working.iter().zip(&weights).map(|(t, w)| (t - mean) * w.sqrt()).collect();
         least_squares(&a, n, free.len(), &b).map(|fit| fit.x).filter(|c| c.iter().all(|v| v.is_finite()))
     }
 
     /// Whether nothing of the residuals' correlation with the unpenalised directions is left in `theta`.
-    fn is_projected(&self, free: &[usize], theta: &[f64], correlation: &[f64]) -> bool {
+    fn is_projected(&self, free: &[Column<'_>], theta: &[f64]) -> bool {
         const LEFT: f64 = 1e-8;
         let size: Vec<f64> = self.residual.iter().zip(self.omega).map(|(r, w)| w * r.abs()).collect();
-        let of_column = |j: usize| self.columns[j].iter().zip(&size).map(|(z, s)| z.abs() * s).sum::<f64>();
+        let weighted = self.weighted(theta);
         let of_intercept = !self.fit_intercept || dot(self.omega, theta).abs() <= LEFT * size.iter().sum::<f64>();
-        of_intercept && free.iter().all(|&j| correlation[j].abs() <= LEFT * of_column(j))
+        of_intercept && free.iter().all(|column| column.dot(&weighted).abs() <= LEFT * column.dot_abs(&size))
     }
 
     /// Terms of every row at the present eta.
@@ -137,8 +196,7 @@ impl<'a, L: Loss> Glm<'a, L> {
     /// What every step and certificate at the position needs of the columns.
     fn correlate_terms(&mut self) {
         let (residual, curvature) = (self.weighted(&self.residual), self.weighted(&self.curvature));
-        let pairs = self.columns.iter().map(|column| dot_pair(column, &residual, &curvature));
-        (self.slope, self.cross) = pairs.unzip();
+        (self.slope, self.cross) = correlate_pair(&self.columns, &residual, &curvature);
     }
 
     fn weighted(&self, values: &[f64]) -> Vec<f64> {
@@ -146,20 +204,9 @@ impl<'a, L: Loss> Glm<'a, L> {
         multiply(values, self.omega, &mut out);
         out
     }
-
-    fn correlate(&self, values: &[f64]) -> Vec<f64> {
-        self.columns.iter().map(|column| dot(column, values)).collect()
-    }
-
-    /// `Z d` on a set of columns.
-    fn combine(&self, set: &[usize], direction: &[f64], out: &mut [f64]) {
-        for (&j, d) in set.iter().zip(direction).filter(|(_, d)| **d != 0.0) {
-            axpy(*d, self.columns[j], out);
-        }
-    }
 }
 
-impl<L: Loss> Model for Glm<'_, L> {
+impl<'a, L: Loss> Model for Glm<'a, L> {
     fn n_columns(&self) -> usize {
         self.columns.len()
     }
@@ -173,34 +220,22 @@ impl<L: Loss> Model for Glm<'_, L> {
     }
 
     fn newton_system(&mut self, set: &[usize]) -> (Vec<f64>, Vec<f64>) {
-        let columns: Vec<&[f64]> = set.iter().map(|&j| self.columns[j]).collect();
-        let mut weights = self.weighted(&self.curvature);
-        // where every row's curvature has underflowed, the slope is all that is known of a direction
-        if weights.iter().sum::<f64>() < SMALLEST_CURVATURE {
-            weights = self.omega.iter().map(|omega| omega * SMALLEST_CURVATURE).collect();
+        let columns: Vec<Column<'_>> = set.iter().map(|&j| self.columns[j]).collect();
+        let slope = set.iter().map(|&j| self.slope[j]).collect();
+        if self.majorising {
+            let majorants = self.majorants();
+            let cross = correlate(&columns, &self.weighted(&majorants));
+            return self.condense(&columns, &majorants, slope, cross);
         }
-        let roots: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
-        let mut gram = weighted_gram(&columns, &roots);
-        let mut linear: Vec<f64> = set.iter().map(|&j| self.slope[j]).collect();
-        if self.fit_intercept {
-            let cross: Vec<f64> = set.iter().map(|&j| self.cross[j]).collect();
-            let (curvature, slope) = (weights.iter().sum::<f64>(), dot(self.omega, &self.residual));
-            if curvature > 0.0 {
-                for (j, share) in cross.iter().map(|c| c / curvature).enumerate() {
-                    axpy(-share, &cross, &mut gram[j * set.len()..(j + 1) * set.len()]);
-                    linear[j] -= share * slope;
-                }
-            }
-            self.system = InterceptSystem { cross, curvature, slope };
-        }
-        (gram, linear)
+        let cross = set.iter().map(|&j| self.cross[j]).collect();
+        self.condense(&columns, &self.curvature.clone(), slope, cross)
     }
 
     fn aim(&mut self, set: &[usize], direction: &[f64]) {
         self.intercept_step = if self.fit_intercept { self.system.answer(direction) } else { 0.0 };
         let mut step = std::mem::take(&mut self.step);
         step.fill(self.intercept_step);
-        self.combine(set, direction, &mut step);
+        combine(&self.columns, set, direction, &mut step);
         self.step = step;
         self.origin.clone_from(&self.eta);
         self.share = 0.0;
@@ -228,31 +263,30 @@ impl<L: Loss> Model for Glm<'_, L> {
         self.correlate_terms();
     }
 
-    /// `theta = r - W Z c` with `Z' Omega W Z c = Z' Omega r`.
-    fn dual(&mut self, free: &[usize]) -> Option<Dual> {
-        let (gram, mut c) = self.newton_system(free);
-        if self.fit_intercept && self.system.curvature == 0.0 {
-            return None;
-        }
-        if !free.is_empty() {
-            match Cholesky::new(&gram, free.len()).filter(|factor| factor.smallest_pivot() > PIVOT_FLOOR) {
-                Some(factor) => factor.solve(&mut c),
-                None => c = self.project_by_svd(free)?,
-            }
-        }
-        let shift = if self.fit_intercept { self.system.answer(&c) } else { 0.0 };
-        let mut fitted = vec![shift; self.y.len()];
-        self.combine(free, &c, &mut fitted);
-        let rows = self.residual.iter().zip(self.curvature.iter().zip(&fitted));
-        let theta: Vec<f64> = rows.map(|(r, (w, f))| r - w * f).collect();
-        let correlation = match free {
+    /// Where the curvature cannot project (rows on the flat or straight part of a loss), the majorant can.
+    fn dual(&mut self, free: &Directions) -> Option<Dual> {
+        let mut store = vec![];
+        let columns: Vec<Column<'a>> = self.columns.clone();
+        let directions = free_columns(&columns, self.y.len(), free, &mut store);
+        let curvature = self.curvature.clone();
+        let by_curvature = self.project(&directions, &curvature).filter(|theta| self.is_projected(&directions, theta));
+        let (theta, correlation) = match by_curvature {
             // Z' Omega (r - shift W 1), without another pass over the rows
-            [] => self.slope.iter().zip(&self.cross).map(|(s, c)| s - shift * c).collect(),
-            _ => self.correlate(&self.weighted(&theta)),
+            Some(theta) if directions.is_empty() => {
+                let shift = if self.fit_intercept { self.system.answer(&[]) } else { 0.0 };
+                (theta, self.slope.iter().zip(&self.cross).map(|(s, c)| s - shift * c).collect())
+            }
+            Some(theta) => {
+                let correlation = correlate(&self.columns, &self.weighted(&theta));
+                (theta, correlation)
+            }
+            None => {
+                let majorants = self.majorants();
+                let theta = self.project(&directions, &majorants).filter(|t| self.is_projected(&directions, t))?;
+                let correlation = correlate(&self.columns, &self.weighted(&theta));
+                (theta, correlation)
+            }
         };
-        if !self.is_projected(free, &theta, &correlation) {
-            return None;
-        }
         let scales = self.y.iter().zip(&theta).map(|(y, t)| self.loss.feasible_scale(*y, *t));
         let scale = scales.fold(1.0, f64::min);
         Some(Dual { theta, correlation, scale, squares: (0.0, 0.0) })
@@ -267,19 +301,40 @@ impl<L: Loss> Model for Glm<'_, L> {
         self.intercept
     }
 
-    fn attains_zero(&self) -> bool {
-        self.loss.attains_zero()
+    fn majorise(&mut self, on: bool) {
+        self.majorising = on;
     }
+
+    fn attains_least(&self) -> bool {
+        self.loss.attains_least()
+    }
+}
+
+/// Columns of the free directions; combinations are written into `store`.
+fn free_columns<'s>(
+    columns: &[Column<'s>],
+    n_rows: usize,
+    free: &Directions,
+    store: &'s mut Vec<Vec<f64>>,
+) -> Vec<Column<'s>> {
+    let all: Vec<usize> = (0..columns.len()).collect();
+    for direction in &free.combined {
+        let mut column = vec![0.0; n_rows];
+        combine(columns, &all, direction, &mut column);
+        store.push(column);
+    }
+    let single = free.columns.iter().map(|&j| columns[j]);
+    single.chain(store.iter().map(|column| Column::Dense(column))).collect()
 }
 
 /// Root of `sum_i omega_i L'(y_i, base_i + b)`, which rises in b.
 ///
-/// Newton's method within a bracket: with `null` the root for base 0, all predictions lie above those of `null` at
-/// `null - min(base)` and below them at `null - max(base)`.
-fn best_intercept<L: Loss>(loss: L, y: &[f64], omega: &[f64], base: &[f64], null: f64) -> f64 {
+/// Newton's method within a bracket: with roots for base 0 within `null`, all predictions lie above a root at
+/// `null.1 - min(base)` and below it at `null.0 - max(base)`.
+fn best_intercept<L: Loss>(loss: L, y: &[f64], omega: &[f64], base: &[f64], null: (f64, f64)) -> f64 {
     let (lowest, highest) = base.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), b| (l.min(*b), h.max(*b)));
-    let (mut low, mut high) = (null - highest, null - lowest);
-    let mut b = null - dot(omega, base);
+    let (mut low, mut high) = (null.0 - highest, null.1 - lowest);
+    let mut b = 0.5 * (null.0 + null.1) - dot(omega, base);
     for _ in 0..200 {
         if high - low <= 4.0 * f64::EPSILON * b.abs().max(1.0) {
             break;

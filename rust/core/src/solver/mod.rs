@@ -8,6 +8,9 @@
 //!
 //! Each model meets [`newton::fit`], the one loop: gradient, certificate, working set, quadratic problem, step.
 
+use crate::error::{Error, Result};
+use crate::penalty::Directions;
+
 mod coordinate;
 mod gaussian;
 mod glm;
@@ -18,6 +21,49 @@ pub use coordinate::Quadratic;
 pub use gaussian::Gaussian;
 pub use glm::Glm;
 pub use least_squares::ridge_by_svd;
+
+/// Solvers by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Solver {
+    /// The one that suits the problem.
+    Auto,
+    /// Squared loss, smooth penalty: a factorisation of the moments.
+    Cholesky,
+    /// Squared loss, L2: singular values of the rows.
+    Svd,
+    /// Squared loss, other convex penalties: coordinate and block descent on the moments.
+    CoordinateDescent,
+    /// Differentiable loss, smooth penalty: Newton's method on the rows.
+    Newton,
+    /// Differentiable loss, other convex penalties: proximal Newton on the rows.
+    ProximalNewton,
+    /// Pinball loss.
+    InteriorPoint,
+    /// Folded concave penalties.
+    Continuation,
+}
+
+impl Solver {
+    /// Every solver with its public name.
+    pub const ALL: [(&'static str, Solver); 8] = [
+        ("auto", Solver::Auto),
+        ("cholesky", Solver::Cholesky),
+        ("svd", Solver::Svd),
+        ("coordinate_descent", Solver::CoordinateDescent),
+        ("newton", Solver::Newton),
+        ("proximal_newton", Solver::ProximalNewton),
+        ("interior_point", Solver::InteriorPoint),
+        ("continuation", Solver::Continuation),
+    ];
+
+    /// The solver of that name.
+    pub fn named(name: &str) -> Result<Self> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name);
+        found
+            .map(|(_, solver)| *solver)
+            .ok_or_else(|| Error::invalid("solver", format!("there is none called {name:?}")))
+    }
+}
 
 /// Columns up to which the squared loss keeps the whole Gram matrix of a training set.
 pub const GRAM_LIMIT: usize = 1500;
@@ -54,8 +100,8 @@ pub trait Model {
     /// Carries the share `t` of the prepared move out.
     fn advance(&mut self, t: f64);
 
-    /// Dual point: the residuals with the unpenalised directions (`free` columns, intercept) projected out.
-    fn dual(&mut self, free: &[usize]) -> Option<Dual>;
+    /// Dual point: the residuals with the unpenalised directions (`free` ones, intercept) projected out.
+    fn dual(&mut self, free: &Directions) -> Option<Dual>;
 
     /// Share of the gap that the loss makes with the dual point scaled by `s`.
     fn loss_gap(&self, dual: &Dual, s: f64) -> f64;
@@ -63,8 +109,11 @@ pub trait Model {
     /// The intercept, 0 without one.
     fn intercept(&self) -> f64;
 
-    /// Whether the loss can be 0 at a finite position.
-    fn attains_zero(&self) -> bool {
+    /// Whether steps take a parabola above the loss in place of its curvature: they are shorter, and always downhill.
+    fn majorise(&mut self, _on: bool) {}
+
+    /// Whether the loss can be least at a finite position.
+    fn attains_least(&self) -> bool {
         true
     }
 

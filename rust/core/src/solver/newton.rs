@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Model, Quadratic};
 use crate::certificate::duality_gap;
-use crate::penalty::Separable;
+use crate::penalty::ScaledPenalty;
 
 /// How a fit ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +13,14 @@ pub enum Status {
     Converged,
     /// The steps were used up, or none improved, before the gap was small enough.
     MaxIter,
+    /// The loss falls for ever along an unpenalised direction: classes are separable there; the fit was stopped.
+    Separated,
     /// Unpenalised columns depend on each other; the fit is one of several equally good ones.
     RankDeficient,
+    /// A stationary point of a penalty that is not convex.
+    Local,
+    /// Linear predictions beyond what the loss can be computed for.
+    Overflow,
     /// There is no fit, for this reason.
     Failed(String),
 }
@@ -74,8 +80,8 @@ impl Stop<'_> {
 }
 
 /// Minimises mean loss plus penalty from the model's position `b`.
-pub fn fit(model: &mut impl Model, penalty: &Separable, b: &mut [f64], stop: Stop<'_>) -> Report {
-    let may_run_away = !model.attains_zero() && (0..b.len()).any(|j| penalty.is_free(j));
+pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report {
+    let may_run_away = !model.attains_least() && !penalty.directions(b).is_empty();
     let mut progress = Progress::default();
     let mut ill_conditioned = false;
     let mut n_iter = 0;
@@ -139,7 +145,7 @@ impl Progress {
 
 /// Fits the unpenalised columns and the intercept with all others at the centre.
 pub fn fit_null(model: &mut impl Model, free: &[usize], b: &mut [f64], max_iter: usize) {
-    let nothing = Separable { l1: vec![0.0; b.len()], l2: vec![0.0; b.len()] };
+    let nothing = ScaledPenalty::none(b.len());
     for _ in 0..max_iter.min(100) {
         let before = model.loss();
         step(model, &nothing, b, free);
@@ -152,7 +158,7 @@ pub fn fit_null(model: &mut impl Model, free: &[usize], b: &mut [f64], max_iter:
 
 /// Active and unpenalised columns, and those whose slope exceeds their L1 weight: the steepest of these where
 /// there are many more than the active ones.
-fn working_set(slope: &[f64], penalty: &Separable, b: &[f64]) -> Vec<usize> {
+fn working_set(slope: &[f64], penalty: &ScaledPenalty, b: &[f64]) -> Vec<usize> {
     let excess = |j: usize| slope[j].abs() - penalty.l1[j];
     let (mut set, outside): (Vec<usize>, Vec<usize>) = (0..b.len()).partition(|&j| b[j] != 0.0 || penalty.l1[j] == 0.0);
     let mut joining: Vec<usize> = outside.into_iter().filter(|&j| excess(j) > 0.0).collect();
@@ -167,12 +173,9 @@ fn working_set(slope: &[f64], penalty: &Separable, b: &[f64]) -> Vec<usize> {
 }
 
 /// One Newton step on `set`, with line search; false where the quadratic problem was too dependent.
-fn step(model: &mut impl Model, penalty: &Separable, b: &mut [f64], set: &[usize]) -> bool {
+fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[usize]) -> bool {
     let (gram, slope) = model.newton_system(set);
-    let local = Separable {
-        l1: set.iter().map(|&j| penalty.l1[j]).collect(),
-        l2: set.iter().map(|&j| penalty.l2[j]).collect(),
-    };
+    let local = penalty.restrict(set);
     let start: Vec<f64> = set.iter().map(|&j| b[j]).collect();
     // slope + G b turns the local model about b into one about 0
     let mut linear = slope.clone();
@@ -195,7 +198,13 @@ fn step(model: &mut impl Model, penalty: &Separable, b: &mut [f64], set: &[usize
 }
 
 /// Halves the step until the objective falls by a part of what the local model promises; 0 if it never does.
-fn line_search(model: &mut impl Model, penalty: &Separable, start: &[f64], direction: &[f64], slope: &[f64]) -> f64 {
+fn line_search(
+    model: &mut impl Model,
+    penalty: &ScaledPenalty,
+    start: &[f64],
+    direction: &[f64],
+    slope: &[f64],
+) -> f64 {
     let moved = |t: f64| -> Vec<f64> { start.iter().zip(direction).map(|(s, d)| s + t * d).collect() };
     let (loss, value) = (model.loss(), penalty.value(start));
     let promised = penalty.value(&moved(1.0)) - value - crate::simd::dot(slope, direction);

@@ -1,0 +1,382 @@
+//! A penalty at one strength in solver coordinates: columns scaled, centre moved to 0.
+
+use std::sync::Arc;
+
+use super::metric::Metric;
+
+/// One group norm `weight |(scale_a b_{members_a})_a|`. A scale of 0 leaves a member out.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// Weight of the norm.
+    pub weight: f64,
+    /// Columns, ascending.
+    pub members: Vec<usize>,
+    /// What each member's coefficient is multiplied by within the norm.
+    pub scale: Vec<f64>,
+}
+
+/// `sum_j l1_j |b_j| + l2_j b_j^2 / 2  +  sum_g weight_g |scale b|_g  +  b' M b / 2` over the box `lower <= b <= upper`,
+/// which holds 0.
+#[derive(Debug, Clone, Default)]
+pub struct ScaledPenalty {
+    /// Weight of `|b_j|`.
+    pub l1: Vec<f64>,
+    /// Weight of `b_j^2 / 2`.
+    pub l2: Vec<f64>,
+    /// Lower bounds, at most 0.
+    pub lower: Vec<f64>,
+    /// Upper bounds, at least 0.
+    pub upper: Vec<f64>,
+    /// Group norms over disjoint columns.
+    pub blocks: Vec<Block>,
+    /// Strength and metric of the quadratic form M.
+    pub metric: Option<(f64, Arc<Metric>)>,
+}
+
+/// Directions in which a penalty neither grows nor ends: they are projected out of the dual point.
+#[derive(Debug, Clone, Default)]
+pub struct Directions {
+    /// Columns.
+    pub columns: Vec<usize>,
+    /// Combinations of columns, as vectors over all of them.
+    pub combined: Vec<Vec<f64>>,
+}
+
+impl Directions {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.combined.is_empty()
+    }
+}
+
+/// Moves `z` towards 0 by `t`, at most to 0: the proximal operator of `t |.|`.
+#[inline(always)]
+pub fn soft_threshold(z: f64, t: f64) -> f64 {
+    if z > t {
+        z - t
+    } else if z < -t {
+        z + t
+    } else {
+        0.0
+    }
+}
+
+/// Part of the largest correlation below which another one is rounding.
+const ROUNDING: f64 = 1e-13;
+
+impl ScaledPenalty {
+    /// No penalty and no bounds on `k` columns.
+    pub fn none(k: usize) -> Self {
+        Self::separable(vec![0.0; k], vec![0.0; k])
+    }
+
+    /// An elastic net without bounds.
+    pub fn separable(l1: Vec<f64>, l2: Vec<f64>) -> Self {
+        let k = l1.len();
+        Self { l1, l2, lower: vec![f64::NEG_INFINITY; k], upper: vec![f64::INFINITY; k], blocks: vec![], metric: None }
+    }
+
+    /// Number of columns.
+    pub fn n_columns(&self) -> usize {
+        self.l1.len()
+    }
+
+    /// Value at `b`.
+    pub fn value(&self, b: &[f64]) -> f64 {
+        let separable: f64 = (0..b.len()).map(|j| self.term(j, b[j])).sum();
+        separable + self.blocks.iter().map(|g| g.value(b)).sum::<f64>() + self.quadratic_value(b)
+    }
+
+    fn term(&self, j: usize, b: f64) -> f64 {
+        self.l1[j] * b.abs() + 0.5 * self.l2[j] * b * b
+    }
+
+    fn quadratic_value(&self, b: &[f64]) -> f64 {
+        self.metric.as_ref().map_or(0.0, |(alpha, metric)| 0.5 * alpha * metric.form(b))
+    }
+
+    /// Whether there is a bound on column j.
+    pub fn is_bounded(&self, j: usize) -> bool {
+        self.lower[j].is_finite() || self.upper[j].is_finite()
+    }
+
+    /// Whether it is a smooth function on all of space.
+    pub fn is_smooth(&self) -> bool {
+        let smooth = |j: usize| self.l1[j] == 0.0 && !self.is_bounded(j);
+        (0..self.n_columns()).all(smooth) && self.blocks.iter().all(|g| !g.is_active())
+    }
+
+    /// Whether the columns of the same number as the entries of `true` carry a group norm.
+    pub fn in_block(&self) -> Vec<bool> {
+        let mut inside = vec![false; self.n_columns()];
+        for block in self.blocks.iter().filter(|g| g.is_active()) {
+            for (&j, scale) in block.members.iter().zip(&block.scale) {
+                inside[j] = *scale > 0.0;
+            }
+        }
+        inside
+    }
+
+    /// Columns without any penalty, bounded or not.
+    pub fn unpenalised(&self) -> Vec<bool> {
+        let inside = self.in_block();
+        (0..self.n_columns())
+            .map(|j| self.l1[j] == 0.0 && self.l2[j] == 0.0 && !inside[j] && self.metric.is_none())
+            .collect()
+    }
+
+    /// Directions to be projected out of the dual point at `b`: unpenalised columns without bounds, those with one
+    /// bound that they do not touch (on the other side any multiplier would make the dual value infinite), and the
+    /// null space of the metric.
+    pub fn directions(&self, b: &[f64]) -> Directions {
+        if let Some((_, metric)) = &self.metric {
+            let bounded: Vec<bool> = (0..b.len()).map(|j| self.is_bounded(j)).collect();
+            return Directions { columns: vec![], combined: metric.null_space(&bounded) };
+        }
+        let unpenalised = self.unpenalised();
+        let open = |j: usize| {
+            let (low, high) = (self.lower[j], self.upper[j]);
+            (low.is_infinite() && b[j] < high) || (high.is_infinite() && b[j] > low)
+        };
+        Directions { columns: (0..b.len()).filter(|&j| unpenalised[j] && open(j)).collect(), combined: vec![] }
+    }
+
+    /// Minimiser of `a b^2 / 2 - z b` plus the terms and bounds of column j.
+    #[inline(always)]
+    pub fn prox(&self, j: usize, z: f64, a: f64) -> f64 {
+        (soft_threshold(z, self.l1[j]) / (a + self.l2[j])).clamp(self.lower[j], self.upper[j])
+    }
+
+    /// The same penalty on some columns, all others at 0.
+    pub fn restrict(&self, set: &[usize]) -> Self {
+        let pick = |values: &[f64]| set.iter().map(|&j| values[j]).collect();
+        let mut place = vec![usize::MAX; self.n_columns()];
+        set.iter().enumerate().for_each(|(a, &j)| place[j] = a);
+        let blocks = self.blocks.iter().filter_map(|block| block.restrict(&place)).collect();
+        let metric = self.metric.as_ref().map(|(alpha, metric)| (*alpha, Arc::new(metric.restrict(set))));
+        Self {
+            l1: pick(&self.l1),
+            l2: pick(&self.l2),
+            lower: pick(&self.lower),
+            upper: pick(&self.upper),
+            blocks,
+            metric,
+        }
+    }
+
+    /// Largest `s` in \[0, 1\] with `s u` in the domain of the conjugate; `free` columns have been projected out.
+    pub fn feasible_scale(&self, u: &[f64], free: &Directions) -> f64 {
+        if self.metric.is_some() {
+            return 1.0;
+        }
+        let noise = ROUNDING * u.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
+        let mut skip = self.in_block();
+        free.columns.iter().for_each(|&j| skip[j] = true);
+        let bound = |j: usize| {
+            let is_open = if u[j] > 0.0 { self.upper[j].is_infinite() } else { self.lower[j].is_infinite() };
+            let within = u[j].abs() <= self.l1[j].max(noise);
+            if skip[j] || self.l2[j] > 0.0 || !is_open || within { 1.0 } else { self.l1[j] / u[j].abs() }
+        };
+        let separable = (0..u.len()).map(bound).fold(1.0, f64::min);
+        self.blocks.iter().filter(|g| g.is_active()).map(|g| g.feasible_scale(u, self)).fold(separable, f64::min)
+    }
+
+    /// `Omega(b) + Omega*(s u) - s u' b`, each term's share at least 0, the conjugate being the supremum over the box.
+    ///
+    /// Without bounds, with `t = soft_threshold(u, l1)`, the share of a column is
+    /// `l1 |b| - (u - t) b + (l2 b - t)^2 / (2 l2)`.
+    pub fn fenchel(&self, b: &[f64], u: &[f64], s: f64, free: &Directions) -> f64 {
+        if let Some((alpha, metric)) = &self.metric {
+            let scaled: Vec<f64> = u.iter().map(|u| s * u).collect();
+            return metric.fenchel(*alpha, b, &scaled, &self.lower, &self.upper);
+        }
+        let mut skip = self.in_block();
+        free.columns.iter().for_each(|&j| skip[j] = true);
+        let separable: f64 = (0..b.len()).filter(|&j| !skip[j]).map(|j| self.share(j, b[j], s * u[j])).sum();
+        separable + self.blocks.iter().filter(|g| g.is_active()).map(|g| g.share(b, u, s, self)).sum::<f64>()
+    }
+
+    fn share(&self, j: usize, b: f64, u: f64) -> f64 {
+        if self.is_bounded(j) {
+            return self.bounded_share(j, b, u);
+        }
+        let t = soft_threshold(u, self.l1[j]);
+        let linear = (self.l1[j] * b.abs() - (u - t) * b).max(0.0);
+        // without a square the domain ends at l1: what is beyond by rounding of s is no distance
+        if self.l2[j] == 0.0 { linear } else { linear + (self.l2[j] * b - t).powi(2) / (2.0 * self.l2[j]) }
+    }
+
+    /// `f(b) - f(c) - u (b - c)` with c the point of the box where `u c - f(c)` is largest.
+    fn bounded_share(&self, j: usize, b: f64, u: f64) -> f64 {
+        let t = soft_threshold(u, self.l1[j]);
+        let c = if t == 0.0 { 0.0 } else { (t / self.l2[j]).clamp(self.lower[j], self.upper[j]) };
+        // beyond the domain by rounding of s only
+        let c = if c.is_finite() { c } else { 0.0 };
+        (self.term(j, b) - self.term(j, c) - u * (b - c)).max(0.0)
+    }
+
+    /// Distance of `slope = -grad loss` from the subdifferential of the penalty over its box at `b`, column by column.
+    /// A member of a block whose norm is 0 gets its share of how far the block's slope lies outside the dual ball.
+    pub fn violations(&self, b: &[f64], slope: &[f64]) -> Vec<f64> {
+        let smooth = self.metric.as_ref().map(|(alpha, metric)| (*alpha, metric.times(b)));
+        let quadratic = |j: usize| self.l2[j] * b[j] + smooth.as_ref().map_or(0.0, |(alpha, mb)| alpha * mb[j]);
+        let mut rest: Vec<f64> = (0..b.len()).map(|j| slope[j] - quadratic(j)).collect();
+        for block in self.blocks.iter().filter(|g| g.is_active()) {
+            block.subtract_slope(b, &mut rest, self);
+        }
+        (0..b.len()).map(|j| self.off_at(j, b[j], rest[j])).collect()
+    }
+
+    /// How far `rest` lies from `l1 sign(b)` plus the normal cone of the box at b.
+    fn off_at(&self, j: usize, b: f64, rest: f64) -> f64 {
+        let (low, high) =
+            if b == 0.0 { (-self.l1[j], self.l1[j]) } else { (self.l1[j] * b.signum(), self.l1[j] * b.signum()) };
+        let low = if b <= self.lower[j] { f64::NEG_INFINITY } else { low };
+        let high = if b >= self.upper[j] { f64::INFINITY } else { high };
+        (low - rest).max(rest - high).max(0.0)
+    }
+}
+
+impl Block {
+    /// Whether it penalises anything.
+    pub fn is_active(&self) -> bool {
+        self.weight > 0.0 && self.scale.iter().any(|s| *s > 0.0)
+    }
+
+    /// `|scale b|`.
+    pub fn norm(&self, b: &[f64]) -> f64 {
+        let largest = self.coordinates(b).fold(0.0, |a: f64, c| a.max(c.abs()));
+        if largest == 0.0 {
+            0.0
+        } else {
+            largest * self.coordinates(b).map(|c| (c / largest).powi(2)).sum::<f64>().sqrt()
+        }
+    }
+
+    fn coordinates<'a>(&'a self, b: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        self.members.iter().zip(&self.scale).map(|(&j, s)| s * b[j])
+    }
+
+    fn value(&self, b: &[f64]) -> f64 {
+        self.weight * self.norm(b)
+    }
+
+    fn restrict(&self, place: &[usize]) -> Option<Self> {
+        let kept = || (0..self.members.len()).filter(|&a| place[self.members[a]] != usize::MAX);
+        let members: Vec<usize> = kept().map(|a| place[self.members[a]]).collect();
+        let scale = kept().map(|a| self.scale[a]).collect();
+        (!members.is_empty()).then_some(Self { weight: self.weight, members, scale })
+    }
+
+    /// Entries of `u` in the coordinates of the norm, with their L1 weights, where nothing bounds the move that they
+    /// ask for (`open`), or for all members.
+    fn slopes(&self, u: &[f64], penalty: &ScaledPenalty, open: bool) -> Vec<(f64, f64)> {
+        let ends = |j: usize| if u[j] > 0.0 { penalty.upper[j].is_finite() } else { penalty.lower[j].is_finite() };
+        let members = self.members.iter().zip(&self.scale).filter(|(j, s)| **s > 0.0 && !(open && ends(**j)));
+        members.map(|(&j, s)| (u[j] / s, penalty.l1[j] / s)).collect()
+    }
+
+    /// Largest `s <= 1` with `|soft_threshold(s u, l1)| <= weight` over the members that may move freely.
+    fn feasible_scale(&self, u: &[f64], penalty: &ScaledPenalty) -> f64 {
+        largest_scale(&self.slopes(u, penalty, true), self.weight)
+    }
+
+    /// Least `1 / s` at which the block stays at 0 when `u` is its slope, `l1` being part of the weights scaled by s.
+    pub fn least_strength(&self, u: &[f64], penalty: &ScaledPenalty) -> f64 {
+        let slopes = self.slopes(u, penalty, false);
+        let excess = |alpha: f64| {
+            slopes.iter().map(|(u, l1)| soft_threshold(*u, alpha * l1).powi(2)).sum::<f64>().sqrt()
+                - alpha * self.weight
+        };
+        let top = slopes.iter().map(|(u, _)| u * u).sum::<f64>().sqrt() / self.weight;
+        bisect(excess, 0.0, top)
+    }
+
+    fn share(&self, b: &[f64], u: &[f64], s: f64, penalty: &ScaledPenalty) -> f64 {
+        let scaled: Vec<f64> = u.iter().map(|u| s * u).collect();
+        let inside: Vec<usize> = (0..self.members.len()).filter(|&a| self.scale[a] > 0.0).collect();
+        let l1: f64 = inside.iter().map(|&a| penalty.l1[self.members[a]] * b[self.members[a]].abs()).sum();
+        let linear: f64 = inside.iter().map(|&a| scaled[self.members[a]] * b[self.members[a]]).sum();
+        (self.value(b) + l1 - linear + self.conjugate(&scaled, penalty)).max(0.0)
+    }
+
+    /// `sup_c u'c - l1 |c|_1 - weight |c|` over the box: 0 where nothing is bounded and u is feasible.
+    ///
+    /// The maximiser is `c_a = clip(soft_threshold(u_a, l1_a) r / weight)` at the r that equals its norm.
+    fn conjugate(&self, u: &[f64], penalty: &ScaledPenalty) -> f64 {
+        let slopes = self.slopes(u, penalty, false);
+        let whole = slopes.iter().map(|(u, l1)| soft_threshold(*u, *l1).powi(2)).sum::<f64>().sqrt();
+        if whole <= self.weight || !self.members.iter().any(|&j| penalty.is_bounded(j)) {
+            return 0.0;
+        }
+        let boxes: Vec<(f64, f64)> = self
+            .members
+            .iter()
+            .zip(&self.scale)
+            .filter(|(_, s)| **s > 0.0)
+            .map(|(&j, s)| (penalty.lower[j] * s, penalty.upper[j] * s))
+            .collect();
+        let at = |r: f64| -> Vec<f64> {
+            let point = slopes.iter().zip(&boxes);
+            point.map(|((u, l1), (low, high))| (soft_threshold(*u, *l1) * r / self.weight).clamp(*low, *high)).collect()
+        };
+        let length = |c: &[f64]| c.iter().map(|c| c * c).sum::<f64>().sqrt();
+        let mut top = 1.0;
+        while length(&at(top)) > top && top < 1e300 {
+            top *= 2.0;
+        }
+        let c = at(bisect(|r| length(&at(r)) - r, 0.0, top));
+        let linear: f64 = slopes.iter().zip(&c).map(|((u, l1), c)| u * c - l1 * c.abs()).sum();
+        (linear - self.weight * length(&c)).max(0.0)
+    }
+
+    /// Takes the norm's gradient from `rest`, or, where the norm is 0, the part of `rest` that its dual ball holds.
+    fn subtract_slope(&self, b: &[f64], rest: &mut [f64], penalty: &ScaledPenalty) {
+        let norm = self.norm(b);
+        if norm > 0.0 {
+            for (&j, s) in self.members.iter().zip(&self.scale) {
+                rest[j] -= self.weight * s * s * b[j] / norm;
+            }
+            return;
+        }
+        let slopes = self.slopes(rest, penalty, false);
+        let length = slopes.iter().map(|(u, l1)| soft_threshold(*u, *l1).powi(2)).sum::<f64>().sqrt();
+        let left = if length > self.weight { 1.0 - self.weight / length } else { 0.0 };
+        for (&j, s) in self.members.iter().zip(&self.scale).filter(|(_, s)| **s > 0.0) {
+            let outside = soft_threshold(rest[j], penalty.l1[j]);
+            // `off_at` takes the L1 part away
+            rest[j] = left * outside + if left > 0.0 { penalty.l1[j] * outside.signum() } else { 0.0 };
+            let _ = s;
+        }
+    }
+}
+
+/// Largest `s <= 1` with `|soft_threshold(s u, l1)| <= weight`.
+fn largest_scale(slopes: &[(f64, f64)], weight: f64) -> f64 {
+    let length = |s: f64| slopes.iter().map(|(u, l1)| soft_threshold(s * u, *l1).powi(2)).sum::<f64>().sqrt();
+    if length(1.0) <= weight {
+        return 1.0;
+    }
+    if slopes.iter().all(|(_, l1)| *l1 == 0.0) {
+        return weight / length(1.0);
+    }
+    1.0 / bisect(|inverse| length(1.0 / inverse) - weight, 1.0, f64::INFINITY)
+}
+
+/// Where a falling function crosses 0, from the side on which it is at most 0: `low` has a value above 0.
+fn bisect(f: impl Fn(f64) -> f64, low: f64, high: f64) -> f64 {
+    let (mut low, mut high) = (low, high);
+    if high.is_infinite() {
+        high = 2.0 * low;
+        while f(high) > 0.0 {
+            (low, high) = (high, 2.0 * high);
+        }
+    }
+    loop {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            return high;
+        }
+        if f(middle) > 0.0 { low = middle } else { high = middle }
+    }
+}

@@ -14,14 +14,22 @@
 //! below enrols it in the tests of this module, in the public API and in the tests there.
 
 mod elastic_net;
+mod group_lasso;
 mod l1;
 mod l2;
+mod mcp;
+mod scad;
+mod sparse_group_lasso;
 pub mod metric;
 pub mod scaled;
 
 pub use elastic_net::ElasticNet;
+pub use group_lasso::GroupLasso;
 pub use l1::L1;
 pub use l2::L2;
+pub use mcp::MCP;
+pub use scad::SCAD;
+pub use sparse_group_lasso::SparseGroupLasso;
 pub use metric::Metric;
 pub use scaled::{Block, Directions, ScaledPenalty, soft_threshold};
 
@@ -87,7 +95,7 @@ pub trait Regulariser: Copy + Send + Sync {
 
 registry! { $,
     /// The closed list of penalties.
-    PenaltyKind, with_penalty, "penalty", PenaltySpec: L2, L1, ElasticNet
+    PenaltyKind, with_penalty, "penalty", PenaltySpec: L2, L1, ElasticNet, GroupLasso, SparseGroupLasso, MCP, SCAD
 }
 
 impl PenaltyKind {

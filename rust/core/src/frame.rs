@@ -1,8 +1,10 @@
 //! How the columns of one cell meet a solver: which may move, in which units, about which centre.
 
+use std::sync::Arc;
+
 use crate::design::{Design, solver_scale};
 use crate::moments::{ColumnStats, Moments};
-use crate::penalty::ScaledPenalty;
+use crate::penalty::{Block, Curve, Metric, PenaltyKind, ScaledPenalty, Shares};
 use crate::problem::Cell;
 use crate::simd::axpy;
 use crate::solver::Gaussian;
@@ -11,48 +13,66 @@ use crate::solver::Gaussian;
 ///
 /// `d` is the root mean square that the design divides by, so one matrix serves penalties on raw and on
 /// standardised coefficients: the penalised quantity is `w_j s_j` with `s` the standard deviation or 1, hence its
-/// weights take the factor `s_j / d_j`.
+/// weights take the factor `s_j / d_j`. With more than two classes the coordinates of one class follow those of another;
+/// which columns may move is the same for all.
 pub struct Frame {
     /// Columns of the table that may move.
     pub free: Vec<usize>,
-    /// Weights at alpha = 1.
-    unit: ScaledPenalty,
+    n_classes: usize,
+    kind: PenaltyKind,
+    /// `d_j` of each free column.
     scale: Vec<f64>,
-    /// Root of each column's share in the norm that a vanishing ridge leaves: `s_j / d_j` times the root of its factor.
-    norm: Vec<f64>,
-    /// Columns with a centre other than 0.
-    center: Vec<(usize, f64)>,
+    /// `s_j / d_j` of each free column.
+    unit: Vec<f64>,
+    /// Factor of each free column.
+    factor: Vec<f64>,
+    /// Ends of the box in solver coordinates, class after class.
+    lower: Vec<f64>,
+    upper: Vec<f64>,
+    /// Group norms at strength 1, over the columns of all classes.
+    blocks: Vec<Block>,
+    metric: Option<Arc<Metric>>,
+    /// What multiplies terms of degree one: see [`Frame::new`].
+    target_sd: f64,
+    /// Where the coordinates are 0: class, column, value other than 0.
+    origin: Vec<(usize, usize, f64)>,
     fit_intercept: bool,
     mean: Vec<f64>,
 }
 
 impl Frame {
-    /// `target_sd` multiplies the L1 part: minimising over y / sd with weight alpha is minimising over y with
+    /// `target_sd` multiplies terms of degree one: minimising over y / sd with weight alpha is minimising over y with
     /// alpha sd on `|w|` and alpha on `w^2`.
     pub fn new(cell: &Cell, stats: &ColumnStats, target_sd: f64) -> Self {
         let all: Vec<usize> = (0..stats.mean.len()).collect();
         let allowed = cell.columns.as_ref().unwrap_or(&all);
-        // an unpenalised column is not drawn to its centre: to start there could only be far from the solution
-        let has_center = |j: usize| cell.penalty.factor(j) > 0.0 || stats.constant[j];
-        let center = allowed.iter().filter(|&&j| has_center(j)).map(|&j| (j, cell.penalty.center_of(j)));
-        let center = center.filter(|(_, c)| *c != 0.0);
         let mut frame = Self {
             free: vec![],
-            unit: ScaledPenalty::default(),
+            n_classes: cell.n_classes,
+            kind: cell.penalty.kind,
             scale: vec![],
-            norm: vec![],
-            center: center.collect(),
+            unit: vec![],
+            factor: vec![],
+            lower: vec![],
+            upper: vec![],
+            blocks: vec![],
+            metric: None,
+            target_sd,
+            origin: vec![],
             fit_intercept: cell.fit_intercept,
             mean: stats.mean.clone(),
         };
         for &j in allowed {
-            frame.admit(j, cell, stats, target_sd);
+            frame.admit(j, cell, stats);
         }
+        frame.place(cell, allowed, stats);
+        frame.blocks = frame.group(cell, allowed);
+        frame.metric = cell.penalty.metric.as_ref().and_then(|metric| frame.scaled_metric(metric));
         frame
     }
 
     /// Lets column j move unless its factor pins it, or it cannot be told from the intercept or from 0.
-    fn admit(&mut self, j: usize, cell: &Cell, stats: &ColumnStats, target_sd: f64) {
+    fn admit(&mut self, j: usize, cell: &Cell, stats: &ColumnStats) {
         let factor = cell.penalty.factor(j);
         let spread = if stats.constant[j] { 0.0 } else { stats.sd[j] };
         let shift = if self.fit_intercept { 0.0 } else { stats.mean[j] };
@@ -61,60 +81,145 @@ impl Frame {
             return;
         }
         let scale = solver_scale(stats.sd[j], shift);
-        let unit = if cell.standardize { spread } else { 1.0 } / scale;
-        let ratio = cell.penalty.l1_ratio();
         self.free.push(j);
         self.scale.push(scale);
-        self.norm.push(unit * if factor > 0.0 { factor.sqrt() } else { 1.0 });
-        self.unit.l1.push(ratio * factor * unit * target_sd);
-        self.unit.l2.push((1.0 - ratio) * factor * unit * unit);
+        self.unit.push(if cell.standardize { spread } else { 1.0 } / scale);
+        self.factor.push(factor);
     }
 
-    /// Weights of the norm that is least among equally good unpenalised fits.
-    pub fn norm(&self) -> &[f64] {
-        &self.norm
+    /// Origin and box. A penalised or constant column is at its centre; one without penalty is not drawn there, and to
+    /// start there could only be far from the solution.
+    fn place(&mut self, cell: &Cell, allowed: &[usize], stats: &ColumnStats) {
+        let p = stats.mean.len();
+        let penalty = &cell.penalty;
+        for class in 0..self.n_classes {
+            let mut free = self.free.iter().zip(&self.scale).peekable();
+            for &j in allowed {
+                let at = class * p + j;
+                let (low, high) = (penalty.lower_of(at), penalty.upper_of(at));
+                let drawn = penalty.factor(j) > 0.0 || stats.constant[j];
+                let origin = if drawn { penalty.center_of(at) } else { 0.0_f64.clamp(low, high) };
+                if origin != 0.0 {
+                    self.origin.push((class, j, origin));
+                }
+                if let Some((_, scale)) = free.next_if(|(free, _)| **free == j) {
+                    self.lower.push((low - origin) * scale);
+                    self.upper.push((high - origin) * scale);
+                }
+            }
+        }
     }
 
-    /// Penalty weights at one strength.
+    /// A block for each group with a column that may move: `sqrt|g|`, g all its columns within the subset.
+    fn group(&self, cell: &Cell, allowed: &[usize]) -> Vec<Block> {
+        let (norm, m) = (self.kind.shares().norm, self.free.len());
+        let Some(label) = cell.penalty.groups.as_ref().filter(|_| norm > 0.0) else { return vec![] };
+        let mut blocks: std::collections::BTreeMap<usize, (usize, Vec<usize>)> = Default::default();
+        allowed.iter().for_each(|&j| blocks.entry(label[j]).or_default().0 += 1);
+        for (a, &j) in self.free.iter().enumerate() {
+            blocks.entry(label[j]).or_default().1.push(a);
+        }
+        let make = |(size, members): (usize, Vec<usize>)| Block {
+            weight: norm * (size as f64).sqrt() * self.target_sd,
+            scale: self.each_class(|_| members.iter().map(|&a| self.factor[a] * self.unit[a])),
+            members: self.each_class(|class| members.iter().map(move |a| class * m + a)),
+        };
+        blocks.into_values().filter(|(_, members)| !members.is_empty()).map(make).collect()
+    }
+
+    fn each_class<T, I: Iterator<Item = T>>(&self, values: impl Fn(usize) -> I) -> Vec<T> {
+        (0..self.n_classes).flat_map(values).collect()
+    }
+
+    /// `F P F` with the roots of the factors, on free columns, in solver coordinates; each class has its own.
+    fn scaled_metric(&self, metric: &[f64]) -> Option<Arc<Metric>> {
+        let (m, p) = (self.free.len(), self.mean.len());
+        let k = m * self.n_classes;
+        let weight: Vec<f64> = self.factor.iter().zip(&self.unit).map(|(f, u)| f.sqrt() * u).collect();
+        let mut matrix = vec![0.0; k * k];
+        for class in 0..self.n_classes {
+            for a in 0..m {
+                for c in 0..m {
+                    let entry = weight[a] * weight[c] * metric[self.free[a] * p + self.free[c]];
+                    matrix[(class * m + a) * k + class * m + c] = entry;
+                }
+            }
+        }
+        Metric::new(matrix, k).map(Arc::new)
+    }
+
+    /// Weights of the norm that is least among equally good unpenalised fits, for the columns of one class.
+    pub fn norm(&self) -> Vec<f64> {
+        let root = |f: f64| if f > 0.0 { f.sqrt() } else { 1.0 };
+        self.unit.iter().zip(&self.factor).map(|(unit, f)| unit * root(*f)).collect()
+    }
+
+    /// The penalty at one strength; of a folded concave one the convex one with the same slope at 0.
     pub fn penalty(&self, alpha: f64) -> ScaledPenalty {
-        let times = |unit: &[f64]| unit.iter().map(|u| alpha * u).collect();
-        ScaledPenalty::separable(times(&self.unit.l1), times(&self.unit.l2))
+        let Shares { l1, l2, .. } = self.kind.shares();
+        let weights = |f: &dyn Fn(f64, f64) -> f64| {
+            self.each_class(|_| self.factor.iter().zip(&self.unit).map(|(factor, unit)| f(*factor, *unit)))
+        };
+        let metric = self.metric.as_ref().filter(|_| alpha > 0.0).map(|metric| (alpha, metric.clone()));
+        let l2 = if self.metric.is_some() { 0.0 } else { l2 };
+        ScaledPenalty {
+            l1: weights(&|factor, unit| alpha * (l1 * factor * unit * self.target_sd)),
+            l2: weights(&|factor, unit| alpha * (l2 * factor * unit * unit)),
+            lower: self.lower.clone(),
+            upper: self.upper.clone(),
+            blocks: self.blocks.iter().map(|block| Block { weight: alpha * block.weight, ..block.clone() }).collect(),
+            metric,
+        }
     }
 
-    /// Local numbers of the columns with factor 0.
-    pub fn unpenalised(&self) -> Vec<usize> {
-        (0..self.free.len()).filter(|&j| self.unit.l1[j] == 0.0 && self.unit.l2[j] == 0.0).collect()
+    /// The curve of a folded concave penalty of strength alpha at coordinate `b` of column `at`, in solver coordinates.
+    pub fn curve(&self, alpha: f64, at: usize, b: f64) -> Curve {
+        let a = at % self.free.len();
+        let (lambda, unit) = (alpha * self.factor[a] * self.target_sd, self.unit[a]);
+        let none = Curve { value: 0.0, slope: 0.0, curvature: 0.0 };
+        let curve = if lambda > 0.0 { self.kind.curve(lambda, b.abs() * unit).unwrap_or(none) } else { none };
+        Curve { value: curve.value, slope: curve.slope * unit, curvature: curve.curvature * unit * unit }
+    }
+
+    /// What slopes in solver coordinates are divided by to be slopes in the coordinates that are penalised.
+    pub fn units(&self) -> Vec<f64> {
+        self.each_class(|_| self.unit.iter().copied())
     }
 
     /// Least strength at which all penalised columns stay at the centre, given the slopes there. A pure L2
     /// penalty has none: its L1 share is floored at 1e-3, as glmnet does.
-    pub fn alpha_max(&self, slope: &[f64], cell: &Cell, target_sd: f64) -> f64 {
+    pub fn alpha_max(&self, slope: &[f64]) -> f64 {
         const FLOOR: f64 = 1e-3;
-        let ratio = cell.penalty.l1_ratio();
-        let weight = |j: usize| match ratio >= FLOOR {
-            true => self.unit.l1[j],
-            // the L2 weight holds the square of s / d
-            false => FLOOR * (self.unit.l2[j] * cell.penalty.factor(self.free[j]) / (1.0 - ratio)).sqrt() * target_sd,
+        let Shares { l1, norm, .. } = self.kind.shares();
+        let unit = self.penalty(1.0);
+        let inside = unit.in_block();
+        let ratio = if l1 + norm < FLOOR { FLOOR } else { l1 };
+        let m = self.free.len();
+        let needed = |at: usize| {
+            let weight = ratio * self.factor[at % m] * self.unit[at % m] * self.target_sd;
+            let end = if slope[at] > 0.0 { unit.upper[at] } else { unit.lower[at] };
+            if inside[at] || weight == 0.0 || end == 0.0 { 0.0 } else { slope[at].abs() / weight }
         };
-        let needed = (0..slope.len())
-            .filter(|&j| !(self.unit.l1[j] == 0.0 && self.unit.l2[j] == 0.0))
-            .map(|j| slope[j].abs() / weight(j));
-        needed.fold(0.0, f64::max)
+        let single = (0..slope.len()).map(needed).fold(0.0, f64::max);
+        unit.blocks.iter().filter(|g| g.is_active()).map(|g| g.least_strength(slope, &unit)).fold(single, f64::max)
     }
 
-    /// Coefficients of all columns in original units.
+    /// Coefficients of all columns in original units, class after class.
     pub fn coef(&self, b: &[f64]) -> Vec<f64> {
-        let mut coef = vec![0.0; self.mean.len()];
-        self.center.iter().for_each(|&(j, center)| coef[j] = center);
-        for ((&j, scale), b) in self.free.iter().zip(&self.scale).zip(b) {
-            coef[j] += b / scale;
+        let (p, m) = (self.mean.len(), self.free.len());
+        let mut coef = vec![0.0; self.n_classes * p];
+        self.origin.iter().for_each(|&(class, j, origin)| coef[class * p + j] = origin);
+        for (at, b) in b.iter().enumerate() {
+            coef[(at / m) * p + self.free[at % m]] += b / self.scale[at % m];
         }
         coef
     }
 
-    /// Intercept in original units from that of centred columns.
-    pub fn intercept(&self, centred: f64, coef: &[f64]) -> f64 {
-        if self.fit_intercept { centred - crate::simd::dot(&self.mean, coef) } else { 0.0 }
+    /// Intercepts in original units from those of centred columns.
+    pub fn intercepts(&self, centred: &[f64], coef: &[f64]) -> Vec<f64> {
+        let p = self.mean.len();
+        let shift = |class: usize| crate::simd::dot(&self.mean, &coef[class * p..(class + 1) * p]);
+        centred.iter().enumerate().map(|(k, b)| if self.fit_intercept { b - shift(k) } else { 0.0 }).collect()
     }
 
     /// Training mean of column j, which stands for its missing values.
@@ -122,11 +227,12 @@ impl Frame {
         self.mean[j]
     }
 
-    /// `o_i + (x_i - mean)' w0` on the rows of a design.
+    /// `o_i + (x_i - mean)' w0` on the rows of a design, class after class.
     pub fn base(&self, design: &Design) -> Vec<f64> {
-        let mut base = design.offset.clone();
-        for &(j, center) in &self.center {
-            axpy(center * design.scale[j], design.column(j), &mut base);
+        let n = design.n_rows();
+        let mut base = self.each_class(|_| design.offset.iter().copied());
+        for &(class, j, origin) in &self.origin {
+            axpy(origin * design.scale[j], design.column(j), &mut base[class * n..(class + 1) * n]);
         }
         base
     }
@@ -137,8 +243,9 @@ impl Frame {
         let shift = |j: usize| if self.fit_intercept { 0.0 } else { moments.mean[j] };
         let product = |i: usize, j: usize| moments.cross_of(i, j) / moments.weight + shift(i) * shift(j);
         // cross-product of a column with y - o - X w0
-        let residual = |i: usize| product(i, target) - self.center.iter().map(|(j, c)| product(i, *j) * c).sum::<f64>();
-        let square = residual(target) - self.center.iter().map(|(j, c)| residual(*j) * c).sum::<f64>();
+        let residual =
+            |i: usize| product(i, target) - self.origin.iter().map(|(_, j, c)| product(i, *j) * c).sum::<f64>();
+        let square = residual(target) - self.origin.iter().map(|(_, j, c)| residual(*j) * c).sum::<f64>();
         let linear = self.free.iter().zip(&self.scale).map(|(&j, d)| residual(j) / d).collect();
         let mut gram = Vec::with_capacity(self.free.len().pow(2));
         for (&j, dj) in self.free.iter().zip(&self.scale) {

@@ -57,7 +57,6 @@ struct Work<'a> {
     settings: &'a Settings,
     cancel: &'a AtomicBool,
     frame: Frame,
-    target_sd: f64,
     /// Mean of `y - o` over the training rows where the model is centred and keeps no intercept itself.
     target_mean: f64,
     /// Mean square of `y - o`, below whose rounding a loss counts as 0.
@@ -81,13 +80,12 @@ pub(crate) fn solve_path(
     if let Some(reason) = cell.loss.refuses(&y, cell.fit_intercept) {
         return failed(cell, data, settings, &reason);
     }
-    let work = |frame, target_sd, target_mean, target_square| Work {
+    let work = |frame, target_mean, target_square| Work {
         cell,
         data,
         settings,
         cancel,
         frame,
-        target_sd,
         target_mean,
         target_square,
         held_out: (!data.split.test.is_empty()).then(|| data.held_out()),
@@ -99,14 +97,14 @@ pub(crate) fn solve_path(
         let sd = unit_if_zero(variance.sqrt(), cell);
         // without an intercept the model is not centred, and there is no mean to add to its predictions
         let shift = if cell.fit_intercept { mean } else { 0.0 };
-        let work = work(Frame::new(cell, &moments.stats(), sd), sd, shift, variance + mean * mean);
+        let work = work(Frame::new(cell, &moments.stats(), sd), shift, variance + mean * mean);
         return work.path(&mut work.frame.gaussian(&moments));
     }
     let design = data.design(cell.fit_intercept);
     let (mean, variance) = target_moments(&design);
     let sd = unit_if_zero(variance.sqrt(), cell);
     let square = if matches!(cell.loss, LossKind::Squared(_)) { variance + mean * mean } else { 0.0 };
-    let work = work(Frame::new(cell, &design.stats, sd), sd, 0.0, square);
+    let work = work(Frame::new(cell, &design.stats, sd), 0.0, square);
     with_loss!(cell.loss, loss => work.path(&mut work.glm(loss, &design)))
 }
 
@@ -154,9 +152,9 @@ impl Work<'_> {
 
     fn path(&self, model: &mut impl Model) -> Path {
         let mut b = vec![0.0; model.n_columns()];
-        fit_null(model, &self.frame.unpenalised(), &mut b, self.settings.max_iter);
+        fit_null(model, &self.frame.penalty(1.0), &mut b, self.settings.max_iter);
         let null_objective = model.loss().max(ROUNDING * self.target_square);
-        let alpha_max = self.frame.alpha_max(&model.gradient(), self.cell, self.target_sd);
+        let alpha_max = self.frame.alpha_max(&model.gradient());
         let unit = if self.cell.of_max { alpha_max } else { 1.0 };
         let alphas: Vec<f64> = self.cell.alphas.iter().map(|a| a * unit).collect();
         let mut order: Vec<usize> = (0..alphas.len()).collect();
@@ -215,12 +213,12 @@ impl Work<'_> {
         let mut target: Vec<f64> = design.y.iter().zip(&base).map(|(y, o)| y - o).collect();
         let shift = if self.cell.fit_intercept { crate::simd::dot(&design.omega, &target) } else { 0.0 };
         target.iter_mut().for_each(|t| *t -= shift);
-        ridge_by_svd(design, &self.frame.free, &target, &penalty.l2, self.frame.norm())
+        ridge_by_svd(design, &self.frame.free, &target, &penalty.l2, &self.frame.norm())
     }
 
     fn finish(&self, report: Report, b: &[f64], centred_intercept: f64, start: Instant) -> Fit {
         let coef = self.frame.coef(b);
-        let intercept = self.frame.intercept(centred_intercept, &coef);
+        let intercept = self.frame.intercepts(&[centred_intercept], &coef)[0];
         let seconds = start.elapsed().as_secs_f64();
         let scores = self.held_out.as_ref().map_or_else(Vec::new, |rows| self.score(rows, &coef, intercept));
         let coef = if self.settings.keep_coef { coef } else { vec![] };

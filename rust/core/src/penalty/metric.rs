@@ -48,6 +48,11 @@ impl Metric {
         crate::simd::dot(b, &self.times(b)).max(0.0)
     }
 
+    /// Adds `alpha M` to a matrix of the same shape.
+    pub fn add_to(&self, gram: &mut [f64], alpha: f64) {
+        crate::simd::axpy(alpha, &self.matrix, gram);
+    }
+
     /// The matrix on some columns.
     pub fn restrict(&self, set: &[usize]) -> Self {
         let matrix =

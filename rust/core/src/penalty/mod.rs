@@ -18,20 +18,20 @@ mod group_lasso;
 mod l1;
 mod l2;
 mod mcp;
-mod scad;
-mod sparse_group_lasso;
 pub mod metric;
+mod scad;
 pub mod scaled;
+mod sparse_group_lasso;
 
 pub use elastic_net::ElasticNet;
 pub use group_lasso::GroupLasso;
 pub use l1::L1;
 pub use l2::L2;
 pub use mcp::MCP;
-pub use scad::SCAD;
-pub use sparse_group_lasso::SparseGroupLasso;
 pub use metric::Metric;
+pub use scad::SCAD;
 pub use scaled::{Block, Directions, ScaledPenalty, soft_threshold};
+pub use sparse_group_lasso::SparseGroupLasso;
 
 use crate::error::{Error, Result};
 use crate::registry::{Spec, registry};

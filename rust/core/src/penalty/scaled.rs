@@ -228,7 +228,7 @@ impl ScaledPenalty {
     }
 
     /// How far `rest` lies from `l1 sign(b)` plus the normal cone of the box at b.
-    fn off_at(&self, j: usize, b: f64, rest: f64) -> f64 {
+    pub(crate) fn off_at(&self, j: usize, b: f64, rest: f64) -> f64 {
         let (low, high) =
             if b == 0.0 { (-self.l1[j], self.l1[j]) } else { (self.l1[j] * b.signum(), self.l1[j] * b.signum()) };
         let low = if b <= self.lower[j] { f64::NEG_INFINITY } else { low };
@@ -268,22 +268,22 @@ impl Block {
         (!members.is_empty()).then_some(Self { weight: self.weight, members, scale })
     }
 
-    /// Entries of `u` in the coordinates of the norm, with their L1 weights, where nothing bounds the move that they
-    /// ask for (`open`), or for all members.
-    fn slopes(&self, u: &[f64], penalty: &ScaledPenalty, open: bool) -> Vec<(f64, f64)> {
-        let ends = |j: usize| if u[j] > 0.0 { penalty.upper[j].is_finite() } else { penalty.lower[j].is_finite() };
-        let members = self.members.iter().zip(&self.scale).filter(|(j, s)| **s > 0.0 && !(open && ends(**j)));
+    /// Entries of `u` in the coordinates of the norm, with their L1 weights, of the members for which `keep` holds of the
+    /// end of their box on the side where u points.
+    fn slopes(&self, u: &[f64], penalty: &ScaledPenalty, keep: impl Fn(f64) -> bool) -> Vec<(f64, f64)> {
+        let end = |j: usize| if u[j] > 0.0 { penalty.upper[j] } else { penalty.lower[j] };
+        let members = self.members.iter().zip(&self.scale).filter(|(j, s)| **s > 0.0 && keep(end(**j)));
         members.map(|(&j, s)| (u[j] / s, penalty.l1[j] / s)).collect()
     }
 
     /// Largest `s <= 1` with `|soft_threshold(s u, l1)| <= weight` over the members that may move freely.
     fn feasible_scale(&self, u: &[f64], penalty: &ScaledPenalty) -> f64 {
-        largest_scale(&self.slopes(u, penalty, true), self.weight)
+        largest_scale(&self.slopes(u, penalty, f64::is_infinite), self.weight)
     }
 
-    /// Least `1 / s` at which the block stays at 0 when `u` is its slope, `l1` being part of the weights scaled by s.
+    /// Least alpha at which a block with slope `u` stays at 0 under alpha times the weights.
     pub fn least_strength(&self, u: &[f64], penalty: &ScaledPenalty) -> f64 {
-        let slopes = self.slopes(u, penalty, false);
+        let slopes = self.slopes(u, penalty, |end| end != 0.0);
         let excess = |alpha: f64| {
             slopes.iter().map(|(u, l1)| soft_threshold(*u, alpha * l1).powi(2)).sum::<f64>().sqrt()
                 - alpha * self.weight
@@ -300,22 +300,21 @@ impl Block {
         (self.value(b) + l1 - linear + self.conjugate(&scaled, penalty)).max(0.0)
     }
 
+    /// How far the slopes of a block at 0 exceed its dual ball: 0 where the block stays there.
+    pub fn excess(&self, u: &[f64], penalty: &ScaledPenalty) -> f64 {
+        pull(&self.slopes(u, penalty, |end| end != 0.0)) - self.weight
+    }
+
     /// `sup_c u'c - l1 |c|_1 - weight |c|` over the box: 0 where nothing is bounded and u is feasible.
     ///
     /// The maximiser is `c_a = clip(soft_threshold(u_a, l1_a) r / weight)` at the r that equals its norm.
     fn conjugate(&self, u: &[f64], penalty: &ScaledPenalty) -> f64 {
-        let slopes = self.slopes(u, penalty, false);
-        let whole = slopes.iter().map(|(u, l1)| soft_threshold(*u, *l1).powi(2)).sum::<f64>().sqrt();
-        if whole <= self.weight || !self.members.iter().any(|&j| penalty.is_bounded(j)) {
+        let slopes = self.slopes(u, penalty, |_| true);
+        if pull(&slopes) <= self.weight || !self.members.iter().any(|&j| penalty.is_bounded(j)) {
             return 0.0;
         }
-        let boxes: Vec<(f64, f64)> = self
-            .members
-            .iter()
-            .zip(&self.scale)
-            .filter(|(_, s)| **s > 0.0)
-            .map(|(&j, s)| (penalty.lower[j] * s, penalty.upper[j] * s))
-            .collect();
+        let inside = self.members.iter().zip(&self.scale).filter(|(_, s)| **s > 0.0);
+        let boxes: Vec<(f64, f64)> = inside.map(|(&j, s)| (penalty.lower[j] * s, penalty.upper[j] * s)).collect();
         let at = |r: f64| -> Vec<f64> {
             let point = slopes.iter().zip(&boxes);
             point.map(|((u, l1), (low, high))| (soft_threshold(*u, *l1) * r / self.weight).clamp(*low, *high)).collect()
@@ -325,7 +324,7 @@ impl Block {
         while length(&at(top)) > top && top < 1e300 {
             top *= 2.0;
         }
-        let c = at(bisect(|r| length(&at(r)) - r, 0.0, top));
+        let c = at(bisect(|r| length(&at(r)) - r, f64::MIN_POSITIVE, top));
         let linear: f64 = slopes.iter().zip(&c).map(|((u, l1), c)| u * c - l1 * c.abs()).sum();
         (linear - self.weight * length(&c)).max(0.0)
     }
@@ -333,27 +332,28 @@ impl Block {
     /// Takes the norm's gradient from `rest`, or, where the norm is 0, the part of `rest` that its dual ball holds.
     fn subtract_slope(&self, b: &[f64], rest: &mut [f64], penalty: &ScaledPenalty) {
         let norm = self.norm(b);
-        if norm > 0.0 {
-            for (&j, s) in self.members.iter().zip(&self.scale) {
-                rest[j] -= self.weight * s * s * b[j] / norm;
-            }
-            return;
-        }
-        let slopes = self.slopes(rest, penalty, false);
-        let length = slopes.iter().map(|(u, l1)| soft_threshold(*u, *l1).powi(2)).sum::<f64>().sqrt();
+        let length = pull(&self.slopes(rest, penalty, |end| end != 0.0));
         let left = if length > self.weight { 1.0 - self.weight / length } else { 0.0 };
         for (&j, s) in self.members.iter().zip(&self.scale).filter(|(_, s)| **s > 0.0) {
-            let outside = soft_threshold(rest[j], penalty.l1[j]);
-            // `off_at` takes the L1 part away
-            rest[j] = left * outside + if left > 0.0 { penalty.l1[j] * outside.signum() } else { 0.0 };
-            let _ = s;
+            if norm > 0.0 {
+                rest[j] -= self.weight * s * s * b[j] / norm;
+            } else {
+                // the L1 part is taken away afterwards, column by column
+                let l1 = penalty.l1[j].min(rest[j].abs()) * rest[j].signum();
+                rest[j] = l1 + left * soft_threshold(rest[j], penalty.l1[j]);
+            }
         }
     }
 }
 
+/// `|soft_threshold(u, l1)|` over pairs (u, l1).
+fn pull(slopes: &[(f64, f64)]) -> f64 {
+    slopes.iter().map(|(u, l1)| soft_threshold(*u, *l1).powi(2)).sum::<f64>().sqrt()
+}
+
 /// Largest `s <= 1` with `|soft_threshold(s u, l1)| <= weight`.
 fn largest_scale(slopes: &[(f64, f64)], weight: f64) -> f64 {
-    let length = |s: f64| slopes.iter().map(|(u, l1)| soft_threshold(s * u, *l1).powi(2)).sum::<f64>().sqrt();
+    let length = |s: f64| pull(&slopes.iter().map(|(u, l1)| (s * u, *l1)).collect::<Vec<_>>());
     if length(1.0) <= weight {
         return 1.0;
     }
@@ -378,5 +378,74 @@ fn bisect(f: impl Fn(f64) -> f64, low: f64, high: f64) -> f64 {
             return high;
         }
         if f(middle) > 0.0 { low = middle } else { high = middle }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn prox_is_the_minimiser(
+            z in -5.0..5.0f64, a in 0.1..4.0f64, l1 in 0.0..3.0f64, l2 in 0.0..3.0f64, low in -1.0..0.0f64, high in 0.0..9.0f64,
+        ) {
+            let mut p = ScaledPenalty::separable(vec![l1], vec![l2]);
+            (p.lower, p.upper) = (vec![low], vec![high]);
+            let f = |b: f64| 0.5 * a * b * b - z * b + p.value(&[b]);
+            let best = p.prox(0, z, a);
+            for step in [-1e-3, -1e-5, 1e-5, 1e-3] {
+                prop_assert!(f(best) <= f((best + step).clamp(low, high)) + 1e-14);
+            }
+        }
+
+        /// The bracket bounds `Omega(b) - Omega(c) + u'(c - b)` for every c of the box, and some c comes close to it.
+        #[test]
+        fn brackets_are_suprema(
+            b in prop::collection::vec(-2.0..2.0f64, 3), u in prop::collection::vec(-5.0..5.0f64, 3),
+            l1 in 0.0..2.0f64, l2 in 0.0..2.0f64, weight in 0.0..3.0f64, ends in prop::collection::vec(0.2..4.0f64, 6),
+            grouped: bool, kind in 0usize..4,
+        ) {
+            let l2 = if grouped || l2 < 0.5 { 0.0 } else { l2 };
+            let mut p = ScaledPenalty::separable(vec![l1; 3], vec![l2; 3]);
+            for j in 0..3 {
+                p.upper[j] = if kind % 2 == 1 { ends[j] } else { f64::INFINITY };
+                p.lower[j] = if kind > 1 { -ends[3 + j] } else { f64::NEG_INFINITY };
+            }
+            if grouped {
+                p.blocks.push(Block { weight, members: vec![0, 1], scale: vec![1.0, 0.5] });
+            }
+            let free = p.directions(&[0.0; 3]);
+            let b: Vec<f64> = (0..3).map(|j| b[j].clamp(p.lower[j], p.upper[j])).collect();
+            let s = p.feasible_scale(&u, &free);
+            let bracket = p.fenchel(&b, &u, s, &free);
+            let mut best = 0.0f64;
+            for step in 0..9261 {
+                let c: Vec<f64> = (0..3).map(|j| {
+                    let share = f64::from((step / [1, 21, 441][j]) % 21) / 20.0;
+                    let (low, high) = (p.lower[j].max(-4.0), p.upper[j].min(4.0));
+                    low + share * (high - low)
+                }).collect();
+                let linear: f64 = (0..3).map(|j| s * u[j] * (c[j] - b[j])).sum();
+                best = best.max(p.value(&b) - p.value(&c) + linear);
+            }
+            prop_assert!(bracket >= best - 1e-9, "{} is no bound of {}", bracket, best);
+            prop_assert!(kind != 3 || bracket <= best + 2.5, "{} is far above {}", bracket, best);
+        }
+    }
+
+    #[test]
+    fn a_strength_that_keeps_a_block_at_0_is_the_least() {
+        let mut p = ScaledPenalty::separable(vec![0.3; 2], vec![0.0; 2]);
+        p.blocks.push(Block { weight: 0.9, members: vec![0, 1], scale: vec![1.0, 2.0] });
+        let u = [1.7, -2.2];
+        let alpha = p.blocks[0].least_strength(&u, &p);
+        for (factor, stays) in [(1.0 + 1e-12, true), (1.0 - 1e-12, false)] {
+            let mut scaled = p.clone();
+            scaled.l1.iter_mut().for_each(|l1| *l1 *= factor * alpha);
+            scaled.blocks[0].weight *= factor * alpha;
+            assert_eq!(scaled.blocks[0].excess(&u, &scaled) <= 0.0, stays);
+        }
     }
 }

@@ -1,11 +1,14 @@
-//! Quadratic problems with a separable penalty, to the floating-point floor.
+//! Quadratic problems with a penalty, to the floating-point floor.
+//!
+//! A column is *held* where the penalty has a kink or the box an end: at 0 with an L1 weight, at a bound. Between kinks the
+//! problem is a linear system. Coordinate descent finds which columns are held, a factorisation solves for the others.
 
 use super::PIVOT_FLOOR;
 use crate::linalg::Cholesky;
-use crate::penalty::ScaledPenalty;
+use crate::penalty::{Block, ScaledPenalty};
 use crate::simd::axpy;
 
-/// `min_b b' G b / 2 - c' b + sum_j l1_j |b_j| + l2_j b_j^2 / 2`.
+/// `min_b b' G b / 2 - c' b` plus a penalty over its box; a metric of the penalty has been added to G.
 pub struct Quadratic<'a> {
     /// Number of columns.
     pub k: usize,
@@ -13,14 +16,14 @@ pub struct Quadratic<'a> {
     pub gram: &'a [f64],
     /// Vector c.
     pub linear: &'a [f64],
-    /// Penalty weights, k of each.
+    /// The penalty on these columns.
     pub penalty: &'a ScaledPenalty,
 }
 
 /// Rounds of sweeps and active-set steps.
-const MAX_ROUNDS: usize = 60;
+pub(super) const MAX_ROUNDS: usize = 60;
 /// Sweeps within a round.
-const MAX_SWEEPS: usize = 50;
+pub(super) const MAX_SWEEPS: usize = 50;
 
 impl Quadratic<'_> {
     /// Replaces `b` by the minimiser; false where the columns are too dependent for a factorisation.
@@ -28,10 +31,16 @@ impl Quadratic<'_> {
         if self.k == 0 {
             return true;
         }
-        if self.penalty.l1.iter().any(|l1| *l1 > 0.0) { self.active_set(b) } else { self.without_l1(b) }
+        if self.penalty.is_smooth() {
+            self.smooth(b)
+        } else if self.penalty.blocks.iter().any(Block::is_active) {
+            self.with_blocks(b)
+        } else {
+            self.active_set(b)
+        }
     }
 
-    fn without_l1(&self, b: &mut [f64]) -> bool {
+    fn smooth(&self, b: &mut [f64]) -> bool {
         let all: Vec<usize> = (0..self.k).collect();
         match self.solve_on(&all, self.linear) {
             Some((solution, pivot)) => {
@@ -79,7 +88,7 @@ impl Quadratic<'_> {
     }
 
     /// `c - G b`.
-    fn slope(&self, b: &[f64]) -> Vec<f64> {
+    pub(super) fn slope(&self, b: &[f64]) -> Vec<f64> {
         let mut slope = self.linear.to_vec();
         for (j, b) in b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
             axpy(-b, self.column(j), &mut slope);
@@ -87,7 +96,7 @@ impl Quadratic<'_> {
         slope
     }
 
-    fn column(&self, j: usize) -> &[f64] {
+    pub(super) fn column(&self, j: usize) -> &[f64] {
         &self.gram[j * self.k..(j + 1) * self.k]
     }
 
@@ -98,7 +107,7 @@ impl Quadratic<'_> {
         let first = self.sweep(&all, b, slope);
         let mut largest = first;
         for _ in 0..MAX_SWEEPS {
-            let active: Vec<usize> = (0..self.k).filter(|&j| b[j] != 0.0).collect();
+            let active: Vec<usize> = (0..self.k).filter(|&j| !self.is_held(j, b[j])).collect();
             let moved = self.sweep(&active, b, slope);
             largest = largest.max(moved);
             if moved <= accuracy * largest {
@@ -108,8 +117,14 @@ impl Quadratic<'_> {
         first == 0.0
     }
 
+    /// Whether column j stands at a kink or at an end of its box.
+    pub(super) fn is_held(&self, j: usize, b: f64) -> bool {
+        let penalty = self.penalty;
+        (b == 0.0 && penalty.l1[j] > 0.0) || b <= penalty.lower[j] || b >= penalty.upper[j]
+    }
+
     /// One update of each listed column; the largest move in units of the quadratic form.
-    fn sweep(&self, columns: &[usize], b: &mut [f64], slope: &mut [f64]) -> f64 {
+    pub(super) fn sweep(&self, columns: &[usize], b: &mut [f64], slope: &mut [f64]) -> f64 {
         let mut largest: f64 = 0.0;
         for &j in columns {
             let curvature = self.gram[j * self.k + j];
@@ -126,14 +141,14 @@ impl Quadratic<'_> {
         largest
     }
 
-    /// Solves the linear system of the active columns with their signs held, walks there as far as no sign
-    /// changes, and looks whether an inactive column wants in. With the smallest squared pivot met: a small one costs
+    /// Solves the linear system of the columns that are not held, with their signs, walks there as far as none meets
+    /// a kink, and looks whether a held column wants to move. With the smallest squared pivot met: a small one costs
     /// digits, but its direction still serves where coordinate descent would take for ever.
     fn settle(&self, b: &mut [f64], slope: &mut Vec<f64>) -> (bool, f64) {
         let mut smallest: f64 = 1.0;
         for _ in 0..=self.k {
-            let active: Vec<usize> = (0..self.k).filter(|&j| b[j] != 0.0 || self.penalty.l1[j] == 0.0).collect();
-            let target: Vec<f64> = active.iter().map(|&j| self.linear[j] - self.penalty.l1[j] * sign(b[j])).collect();
+            let active: Vec<usize> = (0..self.k).filter(|&j| !self.is_held(j, b[j])).collect();
+            let target = self.target(&active, b);
             let Some((goal, pivot)) = self.solve_on(&active, &target) else { return (false, 0.0) };
             smallest = smallest.min(pivot);
             let crossed = self.walk(&active, &goal, b);
@@ -145,29 +160,60 @@ impl Quadratic<'_> {
         (false, smallest)
     }
 
-    /// Moves `b` to `goal`, or to the first place where a penalised column would change its sign, which then
-    /// leaves the active set. The objective falls all the way since it is convex.
-    fn walk(&self, active: &[usize], goal: &[f64], b: &mut [f64]) -> bool {
-        let crosses = |j: usize, goal: f64| self.penalty.l1[j] > 0.0 && b[j] * goal <= 0.0;
-        let shares = active.iter().zip(goal).filter(|(j, g)| crosses(**j, **g));
-        let first = shares.map(|(&j, g)| (b[j] / (b[j] - g), j)).min_by(|a, b| a.0.total_cmp(&b.0));
-        let share = first.map_or(1.0, |(share, _)| share);
-        for (&j, goal) in active.iter().zip(goal) {
-            b[j] = if share == 1.0 { *goal } else { b[j] + share * (goal - b[j]) };
+    /// Right-hand side of that system: `c - l1 sign(b)` less what held columns away from 0 take.
+    fn target(&self, active: &[usize], b: &[f64]) -> Vec<f64> {
+        let mut linear = self.linear.to_vec();
+        for j in (0..self.k).filter(|&j| b[j] != 0.0 && self.is_held(j, b[j])) {
+            axpy(-b[j], self.column(j), &mut linear);
         }
-        if let Some((_, j)) = first {
-            b[j] = 0.0;
+        active.iter().map(|&j| linear[j] - self.penalty.l1[j] * sign(b[j])).collect()
+    }
+
+    /// Moves `b` to `goal`, or to the first place where a column meets a kink or an end of its box, which then holds
+    /// it. The objective falls all the way since it is convex.
+    fn walk(&self, active: &[usize], goal: &[f64], b: &mut [f64]) -> bool {
+        let meets = active.iter().zip(goal).filter_map(|(&j, &goal)| {
+            let kink = self.kink_between(j, b[j], goal)?;
+            Some(((b[j] - kink) / (b[j] - goal), j, kink))
+        });
+        let first = meets.min_by(|a, b| a.0.total_cmp(&b.0));
+        let share = first.map_or(1.0, |(share, ..)| share);
+        for (&j, goal) in active.iter().zip(goal) {
+            b[j] = if first.is_none() { *goal } else { b[j] + share * (goal - b[j]) };
+        }
+        if let Some((_, j, kink)) = first {
+            b[j] = kink;
         }
         first.is_some()
     }
 
+    /// First kink on the way of column j from `from` (not held) to `to`, which may lie at the end of the way.
+    pub(super) fn kink_between(&self, j: usize, from: f64, to: f64) -> Option<f64> {
+        let crosses = self.penalty.l1[j] > 0.0 && from * to <= 0.0;
+        if crosses {
+            Some(0.0)
+        } else if to >= self.penalty.upper[j] {
+            Some(self.penalty.upper[j])
+        } else if to <= self.penalty.lower[j] {
+            Some(self.penalty.lower[j])
+        } else {
+            None
+        }
+    }
+
     fn is_optimal(&self, b: &[f64], slope: &[f64]) -> bool {
         let largest = self.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
-        (0..self.k).all(|j| b[j] != 0.0 || slope[j].abs() <= self.penalty.l1[j] + 1e-15 * largest)
+        let off = |j: usize| self.penalty.off_at(j, b[j], slope[j] - self.penalty.l2[j] * b[j]);
+        (0..self.k).all(|j| !self.is_held(j, b[j]) || off(j) <= 1e-15 * largest)
     }
 
     /// Solves `(G + diag l2) x = rhs` on some columns, once refined; with the smallest squared pivot.
     fn solve_on(&self, set: &[usize], rhs: &[f64]) -> Option<(Vec<f64>, f64)> {
+        solve_refined(&self.hessian_on(set), rhs)
+    }
+
+    /// `G + diag l2` on some columns.
+    pub(super) fn hessian_on(&self, set: &[usize]) -> Vec<f64> {
         let m = set.len();
         let mut matrix = Vec::with_capacity(m * m);
         for &j in set {
@@ -176,20 +222,26 @@ impl Quadratic<'_> {
         for (a, &j) in set.iter().enumerate() {
             matrix[a * m + a] += self.penalty.l2[j];
         }
-        let factor = Cholesky::new(&matrix, m)?;
-        let mut x = rhs.to_vec();
-        factor.solve(&mut x);
-        let mut rest = rhs.to_vec();
-        for (j, x) in x.iter().enumerate() {
-            axpy(-x, &matrix[j * m..(j + 1) * m], &mut rest);
-        }
-        factor.solve(&mut rest);
-        axpy(1.0, &rest, &mut x);
-        Some((x, factor.smallest_pivot()))
+        matrix
     }
 }
 
-fn sign(b: f64) -> f64 {
+/// Solves a symmetric positive definite system, once refined; with the smallest squared pivot.
+pub(super) fn solve_refined(matrix: &[f64], rhs: &[f64]) -> Option<(Vec<f64>, f64)> {
+    let m = rhs.len();
+    let factor = Cholesky::new(matrix, m)?;
+    let mut x = rhs.to_vec();
+    factor.solve(&mut x);
+    let mut rest = rhs.to_vec();
+    for (j, x) in x.iter().enumerate() {
+        axpy(-x, &matrix[j * m..(j + 1) * m], &mut rest);
+    }
+    factor.solve(&mut rest);
+    axpy(1.0, &rest, &mut x);
+    Some((x, factor.smallest_pivot()))
+}
+
+pub(super) fn sign(b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { b.signum() }
 }
 
@@ -207,21 +259,28 @@ mod tests {
             values in prop::collection::vec(-3.0..3.0f64, 120),
             l1 in prop::collection::vec(0.0..2.0f64, 9),
             l2 in 0.0..1.0f64,
+            ends in prop::collection::vec(0.0..1.0f64, 17),
         ) {
             let columns: Vec<Vec<f64>> = (0..k).map(|j| (0..12).map(|i| values[j * 12 + i]).collect()).collect();
             let views: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
             let gram = weighted_gram(&views, &[1.0; 12]);
             let linear: Vec<f64> = columns.iter().map(|c| dot(c, &values[108..])).collect();
             let l1: Vec<f64> = (0..k).map(|j| if l1[j] < 0.3 { 0.0 } else { l1[j] }).collect();
-            let penalty = ScaledPenalty::separable(l1, vec![l2; k]);
+            let mut penalty = ScaledPenalty::separable(l1, vec![l2; k]);
+            for j in 0..k {
+                if ends[j] < 0.5 {
+                    penalty.upper[j] = ends[j];
+                }
+                if ends[8 + j] < 0.5 {
+                    penalty.lower[j] = -ends[8 + j].max(0.0);
+                }
+            }
             let q = Quadratic { k, gram: &gram, linear: &linear, penalty: &penalty };
             let mut b = vec![0.0; k];
             if q.minimise(&mut b) {
                 let slope = q.slope(&b);
-                for j in 0..k {
-                    let g = slope[j] - l2 * b[j];
-                    let off = if b[j] == 0.0 { (g.abs() - penalty.l1[j]).max(0.0) } else { (g - penalty.l1[j] * b[j].signum()).abs() };
-                    prop_assert!(off < 1e-9, "column {} is off by {}", j, off);
+                for (j, off) in penalty.violations(&b, &slope).iter().enumerate() {
+                    prop_assert!(*off < 1e-9, "column {} is off by {}", j, off);
                 }
             }
         }

@@ -11,6 +11,7 @@
 use crate::error::{Error, Result};
 use crate::penalty::Directions;
 
+mod block;
 mod coordinate;
 mod gaussian;
 mod glm;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Model, Quadratic};
 use crate::certificate::duality_gap;
 use crate::penalty::ScaledPenalty;
+use crate::simd::dot;
 
 /// How a fit ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,8 +100,11 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
         }
         progress.polished |= gap <= stop.allowed(objective);
         let set = working_set(&model.gradient(), penalty, b);
+        let taken = step(model, penalty, b, &set);
+        // a loss with straight or flat parts has places without curvature; a parabola above it leads away from them
+        model.majorise(!taken.is_good());
         // of the last step only: far from the solution a problem may be flat without columns that depend on others
-        ill_conditioned = !step(model, penalty, b, &set);
+        ill_conditioned = !taken.regular;
         n_iter += 1;
     }
 }
@@ -143,38 +147,108 @@ impl Progress {
     }
 }
 
-/// Fits the unpenalised columns and the intercept with all others at the centre.
-pub fn fit_null(model: &mut impl Model, free: &[usize], b: &mut [f64], max_iter: usize) {
-    let nothing = ScaledPenalty::none(b.len());
+/// Fits the unpenalised directions and the intercept with all others at the centre; `penalty` is at any strength.
+pub fn fit_null(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], max_iter: usize) {
+    let mut nothing = ScaledPenalty::none(b.len());
+    nothing.lower.clone_from(&penalty.lower);
+    nothing.upper.clone_from(&penalty.upper);
+    let unpenalised = penalty.unpenalised();
+    let columns: Vec<usize> = (0..b.len()).filter(|&j| unpenalised[j]).collect();
+    let combined = penalty.directions(b).combined;
     for _ in 0..max_iter.min(100) {
         let before = model.loss();
-        step(model, &nothing, b, free);
+        if combined.is_empty() {
+            let taken = step(model, &nothing, b, &columns);
+            model.majorise(!taken.is_good());
+        } else {
+            step_along(model, &combined, b);
+        }
         let gained = before - model.loss();
         if gained.is_nan() || gained <= 4.0 * f64::EPSILON * before {
             break;
         }
     }
+    model.majorise(false);
 }
 
-/// Active and unpenalised columns, and those whose slope exceeds their L1 weight: the steepest of these where
-/// there are many more than the active ones.
+/// One Newton step within the span of some directions.
+fn step_along(model: &mut impl Model, directions: &[Vec<f64>], b: &mut [f64]) {
+    let k = b.len();
+    let all: Vec<usize> = (0..k).collect();
+    let (hessian, slope) = model.newton_system(&all);
+    let images: Vec<Vec<f64>> =
+        directions.iter().map(|d| (0..k).map(|j| dot(&hessian[j * k..(j + 1) * k], d)).collect()).collect();
+    let within: Vec<f64> = images.iter().flat_map(|image| directions.iter().map(move |d| dot(image, d))).collect();
+    let linear: Vec<f64> = directions.iter().map(|d| dot(d, &slope)).collect();
+    let free = ScaledPenalty::none(linear.len());
+    let mut c = vec![0.0; linear.len()];
+    Quadratic { k: linear.len(), gram: &within, linear: &linear, penalty: &free }.minimise(&mut c);
+    let mut direction = vec![0.0; k];
+    directions.iter().zip(&c).for_each(|(d, c)| crate::simd::axpy(*c, d, &mut direction));
+    model.aim(&all, &direction);
+    let t = line_search(model, &ScaledPenalty::none(k), b, &direction, &slope);
+    model.advance(t);
+    crate::simd::axpy(t, &direction, b);
+}
+
+/// Columns away from 0, those that no kink holds there, and those (or those blocks) whose slope leads away from 0: the
+/// steepest of these where there are many more than the others.
 fn working_set(slope: &[f64], penalty: &ScaledPenalty, b: &[f64]) -> Vec<usize> {
-    let excess = |j: usize| slope[j].abs() - penalty.l1[j];
-    let (mut set, outside): (Vec<usize>, Vec<usize>) = (0..b.len()).partition(|&j| b[j] != 0.0 || penalty.l1[j] == 0.0);
-    let mut joining: Vec<usize> = outside.into_iter().filter(|&j| excess(j) > 0.0).collect();
-    let room = JOINING.max(set.len());
-    if joining.len() > room {
-        joining.sort_by(|&i, &j| excess(j).total_cmp(&excess(i)).then(i.cmp(&j)));
-        joining.truncate(room);
+    let inside = penalty.in_block();
+    let is_fixed = |j: usize| penalty.lower[j] == 0.0 && penalty.upper[j] == 0.0;
+    let mut set = vec![];
+    let mut joining: Vec<(f64, Vec<usize>)> = vec![];
+    for j in (0..b.len()).filter(|&j| !inside[j] && !is_fixed(j)) {
+        if b[j] != 0.0 || penalty.l1[j] == 0.0 {
+            set.push(j);
+        } else {
+            joining.push((penalty.off_at(j, 0.0, slope[j]), vec![j]));
+        }
     }
-    set.extend(joining);
+    for block in penalty.blocks.iter().filter(|g| g.is_active()) {
+        let members = block.members.iter().zip(&block.scale).filter(|(j, s)| **s > 0.0 && !is_fixed(**j));
+        let members: Vec<usize> = members.map(|(&j, _)| j).collect();
+        if members.iter().any(|&j| b[j] != 0.0) {
+            set.extend(members);
+        } else {
+            joining.push((block.excess(slope, penalty), members));
+        }
+    }
+    joining.retain(|(excess, _)| *excess > 0.0);
+    let room = JOINING.max(set.len());
+    if joining.iter().map(|(_, members)| members.len()).sum::<usize>() > room {
+        joining.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    }
+    let mut taken = 0;
+    for (_, members) in joining {
+        if taken >= room {
+            break;
+        }
+        taken += members.len();
+        set.extend(members);
+    }
     set.sort_unstable();
     set
 }
 
-/// One Newton step on `set`, with line search; false where the quadratic problem was too dependent.
-fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[usize]) -> bool {
-    let (gram, slope) = model.newton_system(set);
+/// What became of a step.
+struct Taken {
+    /// Whether the quadratic problem had independent columns.
+    regular: bool,
+    /// Share of the step that the line search took.
+    share: f64,
+}
+
+impl Taken {
+    /// Whether the local model was worth following.
+    fn is_good(&self) -> bool {
+        self.share > 1e-2
+    }
+}
+
+/// One Newton step on `set`, with line search.
+fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[usize]) -> Taken {
+    let (mut gram, slope) = model.newton_system(set);
     let local = penalty.restrict(set);
     let start: Vec<f64> = set.iter().map(|&j| b[j]).collect();
     // slope + G b turns the local model about b into one about 0
@@ -182,19 +256,23 @@ fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[u
     for (j, b) in start.iter().enumerate() {
         crate::simd::axpy(*b, &gram[j * set.len()..(j + 1) * set.len()], &mut linear);
     }
+    if let Some((alpha, metric)) = &local.metric {
+        metric.add_to(&mut gram, *alpha);
+    }
     let mut goal = start.clone();
     let quadratic = Quadratic { k: set.len(), gram: &gram, linear: &linear, penalty: &local };
     let regular = quadratic.minimise(&mut goal);
     let direction: Vec<f64> = goal.iter().zip(&start).map(|(g, s)| g - s).collect();
+    let mut share = 0.0;
     if direction.iter().all(|d| d.is_finite()) {
         model.aim(set, &direction);
-        let t = line_search(model, &local, &start, &direction, &slope);
-        model.advance(t);
+        share = line_search(model, &local, &start, &direction, &slope);
+        model.advance(share);
         for ((&j, s), (d, g)) in set.iter().zip(&start).zip(direction.iter().zip(&goal)) {
-            b[j] = if t == 1.0 { *g } else { s + t * d };
+            b[j] = if share == 1.0 { *g } else { s + share * d };
         }
     }
-    regular
+    Taken { regular, share }
 }
 
 /// Halves the step until the objective falls by a part of what the local model promises; 0 if it never does.
@@ -207,7 +285,7 @@ fn line_search(
 ) -> f64 {
     let moved = |t: f64| -> Vec<f64> { start.iter().zip(direction).map(|(s, d)| s + t * d).collect() };
     let (loss, value) = (model.loss(), penalty.value(start));
-    let promised = penalty.value(&moved(1.0)) - value - crate::simd::dot(slope, direction);
+    let promised = penalty.value(&moved(1.0)) - value - dot(slope, direction);
     let rounding = SUM_ROUNDING * (loss.abs() + value.abs());
     let mut t = model.first_share();
     for _ in 0..60 {

@@ -150,7 +150,8 @@ fn check_cell(cell: &Cell, splits: &[Split], tables: &[Arc<Table>]) -> Result<()
         return Err(Error::invalid("cells", format!("names split {} of {}", cell.split, splits.len())));
     };
     let p = tables[split.table].n_columns();
-    cell.penalty.check(p)?;
+    cell.penalty.check(p, cell.n_classes)?;
+    cell.solver.check(cell.loss, cell.n_classes, &cell.penalty)?;
     if let Some(bad) = cell.alphas.iter().find(|a| !(a.is_finite() && **a >= 0.0)) {
         return Err(Error::invalid("alphas", format!("holds {bad}, has to be finite and at least 0")));
     }

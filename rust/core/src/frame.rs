@@ -251,6 +251,8 @@ impl Frame {
         for (&j, dj) in self.free.iter().zip(&self.scale) {
             gram.extend(self.free.iter().zip(&self.scale).map(|(&i, di)| product(i, j) / (di * dj)));
         }
-        Gaussian::new(gram, linear, square.max(0.0))
+        // without an intercept the moments are not centred, and there is no mean to add to predictions
+        let intercept = if self.fit_intercept { moments.mean[target] } else { 0.0 };
+        Gaussian::new(gram, linear, square.max(0.0), intercept)
     }
 }

@@ -13,8 +13,8 @@ use crate::metric::score;
 use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Settings};
 use crate::simd::axpy;
-use crate::solver::newton::{Report, Status, Stop, fit, fit_null};
-use crate::solver::{GRAM_LIMIT, Glm, Model, ridge_by_svd};
+use crate::solver::newton::{Report, Status, Stop};
+use crate::solver::{Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Solver, ridge_by_svd};
 
 /// Part of the mean square of `y - o` below which an objective is rounding.
 const ROUNDING: f64 = 1e-20;
@@ -57,10 +57,10 @@ struct Work<'a> {
     settings: &'a Settings,
     cancel: &'a AtomicBool,
     frame: Frame,
-    /// Mean of `y - o` over the training rows where the model is centred and keeps no intercept itself.
-    target_mean: f64,
-    /// Mean square of `y - o`, below whose rounding a loss counts as 0.
+    /// Mean square of `y - o` for the squared loss, below whose rounding a loss counts as 0; else 0.
     target_square: f64,
+    /// Mean of the least losses, which the solvers leave out.
+    least: f64,
     held_out: Option<Arc<HeldOut>>,
 }
 
@@ -77,35 +77,53 @@ pub(crate) fn solve_path(
     if y.is_empty() {
         return failed(cell, data, settings, "no training row has a positive weight");
     }
-    if let Some(reason) = cell.loss.refuses(&y, cell.fit_intercept) {
+    if let Some(reason) = refusal(cell, &y) {
         return failed(cell, data, settings, &reason);
     }
-    let work = |frame, target_mean, target_square| Work {
+    let work = |frame, target_square, least| Work {
         cell,
         data,
         settings,
         cancel,
         frame,
-        target_mean,
         target_square,
+        least,
         held_out: (!data.split.test.is_empty()).then(|| data.held_out()),
     };
-    if matches!(cell.loss, LossKind::Squared(_)) && data.table.n_columns() <= GRAM_LIMIT {
+    if takes_moments(cell, data) {
         let moments = data.moments(shared);
         let target = moments.n_columns();
         let (mean, variance) = (moments.mean[target], moments.cross_of(target, target) / moments.weight);
         let sd = unit_if_zero(variance.sqrt(), cell);
-        // without an intercept the model is not centred, and there is no mean to add to its predictions
-        let shift = if cell.fit_intercept { mean } else { 0.0 };
-        let work = work(Frame::new(cell, &moments.stats(), sd), shift, variance + mean * mean);
-        return work.path(&mut work.frame.gaussian(&moments));
+        let work = work(Frame::new(cell, &moments.stats(), sd), variance + mean * mean, 0.0);
+        return work.path(work.frame.gaussian(&moments));
     }
     let design = data.design(cell.fit_intercept);
     let (mean, variance) = target_moments(&design);
     let sd = unit_if_zero(variance.sqrt(), cell);
     let square = if matches!(cell.loss, LossKind::Squared(_)) { variance + mean * mean } else { 0.0 };
-    let work = work(Frame::new(cell, &design.stats, sd), 0.0, square);
-    with_loss!(cell.loss, loss => work.path(&mut work.glm(loss, &design)))
+    let least = design.y.iter().zip(&design.omega).map(|(y, w)| w * cell.loss.least(*y)).sum();
+    let work = work(Frame::new(cell, &design.stats, sd), square, least);
+    with_loss!(cell.loss, loss => work.path(work.glm(loss, &design)))
+}
+
+/// Why these training targets cannot be fitted, if so.
+fn refusal(cell: &Cell, y: &[f64]) -> Option<String> {
+    if cell.n_classes == 1 {
+        return cell.loss.refuses(y, cell.fit_intercept);
+    }
+    let absent = (0..cell.n_classes).find(|class| y.iter().all(|y| *y != *class as f64))?;
+    Some(format!("no training row is of class {absent}"))
+}
+
+/// Whether the squared loss is solved on moments.
+fn takes_moments(cell: &Cell, data: &SplitData<'_>) -> bool {
+    let fits = match cell.solver {
+        Solver::Newton | Solver::ProximalNewton => false,
+        Solver::Cholesky | Solver::CoordinateDescent => true,
+        _ => data.table.n_columns() <= GRAM_LIMIT,
+    };
+    matches!(cell.loss, LossKind::Squared(_)) && fits
 }
 
 /// Mean and variance of `y - o`.
@@ -150,38 +168,90 @@ impl Work<'_> {
         Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
     }
 
-    fn path(&self, model: &mut impl Model) -> Path {
-        let mut b = vec![0.0; model.n_columns()];
-        fit_null(model, &self.frame.penalty(1.0), &mut b, self.settings.max_iter);
-        let null_objective = model.loss().max(ROUNDING * self.target_square);
-        let alpha_max = self.frame.alpha_max(&model.gradient());
+    fn stop(&self, null_objective: f64) -> Stop<'_> {
+        Stop { tol: self.settings.tol, max_iter: self.settings.max_iter, null_objective, cancel: self.cancel }
+    }
+
+    fn path(&self, mut fitter: impl Fitter) -> Path {
+        let mut b = vec![0.0; fitter.size()];
+        fitter.minimise_null(&self.frame.penalty(1.0), &mut b, self.stop(0.0));
+        let null_objective = fitter.mean_loss().max(ROUNDING * self.target_square);
+        let slope = fitter.slope();
+        let alpha_max = self.frame.alpha_max(&slope);
         let unit = if self.cell.of_max { alpha_max } else { 1.0 };
         let alphas: Vec<f64> = self.cell.alphas.iter().map(|a| a * unit).collect();
         let mut order: Vec<usize> = (0..alphas.len()).collect();
         order.sort_by(|&i, &j| alphas[j].total_cmp(&alphas[i]));
-        let mut fits: Vec<Option<Fit>> = vec![None; alphas.len()];
-        for i in order {
-            fits[i] = Some(self.fit_at(model, &mut b, alphas[i], null_objective));
-        }
-        Path { alpha_max, alphas, fits: fits.into_iter().flatten().collect() }
+        let stop = self.stop(null_objective);
+        let fits = if self.cell.penalty.kind.is_convex() {
+            self.convex_path(fitter, b, &alphas, &order, &stop)
+        } else {
+            self.concave_path(fitter, b, alpha_max, &slope, &alphas, &order, &stop)
+        };
+        Path { alpha_max, alphas, fits }
     }
 
-    fn fit_at(&self, model: &mut impl Model, b: &mut [f64], alpha: f64, null_objective: f64) -> Fit {
+    fn convex_path(
+        &self,
+        mut fitter: impl Fitter,
+        mut b: Vec<f64>,
+        alphas: &[f64],
+        order: &[usize],
+        stop: &Stop<'_>,
+    ) -> Vec<Fit> {
+        let mut fits: Vec<Option<Fit>> = vec![None; alphas.len()];
+        for &i in order {
+            fits[i] = Some(self.fit_at(&mut fitter, &mut b, alphas[i], stop));
+        }
+        fits.into_iter().flatten().collect()
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn concave_path(
+        &self,
+        fitter: impl Fitter,
+        b: Vec<f64>,
+        alpha_max: f64,
+        slope: &[f64],
+        alphas: &[f64],
+        order: &[usize],
+        stop: &Stop<'_>,
+    ) -> Vec<Fit> {
+        let concave = Concave {
+            curve: &|alpha, at, b| self.frame.curve(alpha, at, b),
+            bounds: self.frame.penalty(0.0),
+            steepest: slope.iter().fold(0.0, |a: f64, s| a.max(s.abs())),
+        };
+        let mut path = Continuation::new(fitter, b, alpha_max);
+        let mut fits: Vec<Option<Fit>> = vec![None; alphas.len()];
+        for &i in order {
+            let start = Instant::now();
+            let (mut fitter, b, report) = path.fit(&concave, alphas[i], *stop);
+            let mut tangent = concave.bounds.clone();
+            b.iter().enumerate().for_each(|(at, b)| tangent.l1[at] = self.frame.curve(alphas[i], at, *b).slope);
+            fits[i] = Some(self.finish(report, &tangent, &b, &mut fitter, start));
+        }
+        fits.into_iter().flatten().collect()
+    }
+
+    fn fit_at(&self, fitter: &mut impl Fitter, b: &mut [f64], alpha: f64, stop: &Stop<'_>) -> Fit {
         let start = Instant::now();
         let penalty = self.frame.penalty(alpha);
-        let Settings { tol, max_iter, .. } = *self.settings;
-        let stop = Stop { tol, max_iter, null_objective, cancel: self.cancel };
-        let mut report = fit(model, &penalty, b, stop);
+        if self.cell.solver == Solver::Svd {
+            return self.fit_on_rows(&penalty, b, stop, start);
+        }
+        let mut report = fitter.minimise(&penalty, b, *stop);
         let unsure = report.status == Status::MaxIter;
-        if model.is_condensed() && (report.ill_conditioned || unsure || model.loss() < DIGITS * self.target_square) {
-            let left = Stop { max_iter: max_iter - report.n_iter, ..stop };
+        let few_digits = fitter.mean_loss() < DIGITS * self.target_square;
+        if fitter.is_condensed() && (report.ill_conditioned || unsure || few_digits) {
+            let left = Stop { max_iter: stop.max_iter - report.n_iter, ..*stop };
             return self.fit_on_rows(&penalty, b, &left, start);
         }
         let dependent = report.ill_conditioned && !penalty.directions(b).is_empty();
         if dependent && report.status == Status::Converged {
             report.status = Status::RankDeficient;
         }
-        self.finish(report, b, model.intercept() + self.target_mean, start)
+        self.finish(report, &penalty, b, fitter, start)
     }
 
     /// The squared loss on the rows themselves, from where the moments have led: their digits were not enough, for
@@ -190,22 +260,21 @@ impl Work<'_> {
         let design = self.data.design(self.cell.fit_intercept);
         let mut model = self.glm(Squared, &design);
         let mut b = b.to_vec();
-        let is_ridge = penalty.l1.iter().all(|l| *l == 0.0);
-        let by_svd = if is_ridge { self.ridge(&design, penalty) } else { None };
+        let by_svd = if penalty.is_smooth() { self.ridge(&design, penalty) } else { None };
         let dependent = by_svd.as_ref().is_some_and(|(_, dependent)| *dependent);
         if let Some((solution, _)) = by_svd {
             b = solution;
         }
         model.place(&b);
         // steps go through the Gram matrix again: none from a solution by singular values that needs none
-        let mut report = fit(&mut model, penalty, &mut b, Stop { max_iter: 0, ..*stop });
+        let mut report = model.minimise(penalty, &mut b, Stop { max_iter: 0, ..*stop });
         if report.status == Status::MaxIter && !dependent {
-            report = fit(&mut model, penalty, &mut b, *stop);
+            report = model.minimise(penalty, &mut b, *stop);
         }
         if dependent {
             report.status = Status::RankDeficient;
         }
-        self.finish(report, &b, model.intercept(), start)
+        self.finish(report, penalty, &b, &mut model, start)
     }
 
     fn ridge(&self, design: &Design, penalty: &ScaledPenalty) -> Option<(Vec<f64>, bool)> {
@@ -213,28 +282,41 @@ impl Work<'_> {
         let mut target: Vec<f64> = design.y.iter().zip(&base).map(|(y, o)| y - o).collect();
         let shift = if self.cell.fit_intercept { crate::simd::dot(&design.omega, &target) } else { 0.0 };
         target.iter_mut().for_each(|t| *t -= shift);
-        ridge_by_svd(design, &self.frame.free, &target, &penalty.l2, &self.frame.norm())
+        ridge_by_svd(design, &self.frame.free, &target, penalty, &self.frame.norm())
     }
 
-    fn finish(&self, report: Report, b: &[f64], centred_intercept: f64, start: Instant) -> Fit {
+    fn finish(
+        &self,
+        mut report: Report,
+        penalty: &ScaledPenalty,
+        b: &[f64],
+        fitter: &mut impl Fitter,
+        start: Instant,
+    ) -> Fit {
         let coef = self.frame.coef(b);
-        let intercept = self.frame.intercepts(&[centred_intercept], &coef)[0];
+        let intercept = self.frame.intercepts(&fitter.intercepts(), &coef);
+        let off = penalty.violations(b, &fitter.slope());
+        let off = off.iter().zip(self.frame.units()).map(|(off, unit)| off / unit);
+        let kkt = off.fold(fitter.intercept_slope(), f64::max);
+        report.objective += self.least;
         let seconds = start.elapsed().as_secs_f64();
-        let scores = self.held_out.as_ref().map_or_else(Vec::new, |rows| self.score(rows, &coef, intercept));
+        let scores = self.held_out.as_ref().map_or_else(Vec::new, |rows| self.score(rows, &coef, &intercept));
         let coef = if self.settings.keep_coef { coef } else { vec![] };
-        Fit { report, seconds, coef, intercept: vec![intercept], kkt: f64::NAN, scores }
+        Fit { report, seconds, coef, intercept, kkt, scores }
     }
 
-    fn score(&self, rows: &HeldOut, coef: &[f64], intercept: f64) -> Vec<f64> {
+    fn score(&self, rows: &HeldOut, coef: &[f64], intercept: &[f64]) -> Vec<f64> {
         let n = rows.y.len();
-        let mut eta: Vec<f64> = rows.offset.iter().map(|o| o + intercept).collect();
-        for (j, w) in coef.iter().enumerate().filter(|(_, w)| **w != 0.0) {
-            let column = &rows.x[j * n..(j + 1) * n];
+        let mut eta: Vec<f64> = intercept.iter().flat_map(|b| rows.offset.iter().map(move |o| o + b)).collect();
+        let p = self.data.table.n_columns();
+        for (at, w) in coef.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+            let (class, j) = (at / p, at % p);
+            let (column, eta) = (&rows.x[j * n..(j + 1) * n], &mut eta[class * n..(class + 1) * n]);
             if self.data.table.has_missing {
                 let mean = self.frame.mean_of(j);
                 eta.iter_mut().zip(column).for_each(|(e, x)| *e += w * if x.is_nan() { mean } else { *x });
             } else {
-                axpy(*w, column, &mut eta);
+                axpy(*w, column, eta);
             }
         }
         score(self.cell.loss, &rows.y, &eta, &rows.weights)

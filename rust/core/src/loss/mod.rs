@@ -142,6 +142,11 @@ impl LossKind {
         with_loss!(self, loss => of(loss))
     }
 
+    /// `min_eta L(y, eta)`.
+    pub fn least(self, y: f64) -> f64 {
+        with_loss!(self, loss => loss.least(y))
+    }
+
     /// The predictions that belong to linear predictions.
     pub fn means(self, eta: impl Iterator<Item = f64>) -> Vec<f64> {
         with_loss!(self, loss => eta.map(|e| loss.mean(e)).collect())

@@ -53,6 +53,12 @@ impl Metric {
         crate::simd::axpy(alpha, &self.matrix, gram);
     }
 
+    /// A matrix R, column-major, with `R'R = alpha M`.
+    pub fn root(&self, alpha: f64) -> Vec<f64> {
+        let entry = |j: usize, i: usize| (alpha * self.values[i]).sqrt() * self.vector(i)[j];
+        (0..self.k).flat_map(|j| (0..self.k).map(move |i| (j, i))).map(|(j, i)| entry(j, i)).collect()
+    }
+
     /// The matrix on some columns.
     pub fn restrict(&self, set: &[usize]) -> Self {
         let matrix =

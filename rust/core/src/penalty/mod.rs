@@ -145,26 +145,27 @@ impl Penalty {
         Self::plain(PenaltyKind::ElasticNet(ElasticNet { l1_ratio }))
     }
 
-    /// Checks the fields against the number of columns.
-    pub fn check(&self, n_columns: usize) -> Result<()> {
-        let vectors =
-            [("factors", &self.factors), ("center", &self.center), ("lower", &self.lower), ("upper", &self.upper)];
-        for (argument, values) in vectors {
-            check_length(argument, values.as_ref().map(Vec::len), n_columns)?;
-        }
+    /// Checks the fields against the number of columns, and of classes (1 unless there are more than 2).
+    pub fn check(&self, n_columns: usize, n_classes: usize) -> Result<()> {
+        check_length("factors", self.factors.as_ref().map(Vec::len), n_columns)?;
         check_length("groups", self.groups.as_ref().map(Vec::len), n_columns)?;
         check_length("metric", self.metric.as_ref().map(Vec::len), n_columns * n_columns)?;
-        for j in 0..n_columns {
-            if self.factor(j).is_nan() || self.factor(j) < 0.0 {
-                return Err(Error::invalid("factors", format!("has to be at least 0, column {j} is not")));
-            }
-            let (low, center, high) = (self.lower_of(j), self.center_of(j), self.upper_of(j));
-            if !(low <= center && center <= high) {
-                let message = format!("[{low}, {high}] does not hold the centre {center} of column {j}");
-                return Err(Error::invalid("lower, upper", message));
-            }
+        for (argument, values) in [("center", &self.center), ("lower", &self.lower), ("upper", &self.upper)] {
+            check_length(argument, values.as_ref().map(Vec::len), n_columns * n_classes)?;
         }
-        Ok(())
+        if let Some(j) = (0..n_columns).find(|&j| self.factor(j).is_nan() || self.factor(j) < 0.0) {
+            return Err(Error::invalid("factors", format!("has to be at least 0, column {j} is not")));
+        }
+        (0..n_columns * n_classes).try_for_each(|at| self.check_box(at, at % n_columns))
+    }
+
+    fn check_box(&self, at: usize, column: usize) -> Result<()> {
+        let (low, center, high) = (self.lower_of(at), self.center_of(at), self.upper_of(at));
+        if low <= center && center <= high {
+            return Ok(());
+        }
+        let message = format!("[{low}, {high}] does not hold the centre {center} of column {column}");
+        Err(Error::invalid("lower, upper", message))
     }
 
     /// Factor of column j.

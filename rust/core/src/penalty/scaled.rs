@@ -95,6 +95,17 @@ impl ScaledPenalty {
         self.metric.as_ref().map_or(0.0, |(alpha, metric)| 0.5 * alpha * metric.form(b))
     }
 
+    /// A matrix R, column-major, with `R'R` the second derivatives of the quadratic terms.
+    pub fn quadratic_root(&self) -> Vec<f64> {
+        if let Some((alpha, metric)) = &self.metric {
+            return metric.root(*alpha);
+        }
+        let k = self.n_columns();
+        let mut root = vec![0.0; k * k];
+        self.l2.iter().enumerate().for_each(|(j, l2)| root[j * k + j] = l2.sqrt());
+        root
+    }
+
     /// Whether there is a bound on column j.
     pub fn is_bounded(&self, j: usize) -> bool {
         self.lower[j].is_finite() || self.upper[j].is_finite()

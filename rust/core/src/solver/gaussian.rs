@@ -9,21 +9,24 @@ use crate::simd::{axpy, dot};
 
 /// Squared loss with normalised moments `G`, `c`, `q = mean (y - o)^2` (centred where there is an intercept) of
 /// the free columns in solver coordinates, the centre moved to 0.
+#[derive(Clone)]
 pub struct Gaussian {
     k: usize,
     gram: Vec<f64>,
     linear: Vec<f64>,
     square: f64,
+    intercept: f64,
     position: Vec<f64>,
     move_set: Vec<usize>,
     direction: Vec<f64>,
 }
 
 impl Gaussian {
-    /// Takes the moments over, at position 0.
-    pub fn new(gram: Vec<f64>, linear: Vec<f64>, square: f64) -> Self {
+    /// Takes the moments over, at position 0. `intercept` is that of centred columns, whatever the position: the mean of
+    /// the target, or 0 without one.
+    pub fn new(gram: Vec<f64>, linear: Vec<f64>, square: f64, intercept: f64) -> Self {
         let k = linear.len();
-        Self { k, gram, linear, square, position: vec![0.0; k], move_set: vec![], direction: vec![] }
+        Self { k, gram, linear, square, intercept, position: vec![0.0; k], move_set: vec![], direction: vec![] }
     }
 
     fn column(&self, j: usize) -> &[f64] {
@@ -128,7 +131,7 @@ impl Model for Gaussian {
     }
 
     fn intercept(&self) -> f64 {
-        0.0
+        self.intercept
     }
 
     fn is_condensed(&self) -> bool {

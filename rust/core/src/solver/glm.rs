@@ -11,6 +11,7 @@ use crate::simd::{axpy, dot, multiply};
 const SMALLEST_CURVATURE: f64 = 1e-150;
 
 /// Mean loss of `eta = base + b + Z w` over rows with weights `omega` (sum 1).
+#[derive(Clone)]
 pub struct Glm<'a, L> {
     loss: L,
     columns: Vec<Column<'a>>,
@@ -36,7 +37,7 @@ pub struct Glm<'a, L> {
 }
 
 /// What eliminating the intercept left behind: `Z' Omega W 1`, `1' Omega W 1` and `1' Omega r`.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct InterceptSystem {
     cross: Vec<f64>,
     curvature: f64,
@@ -299,6 +300,15 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
 
     fn intercept(&self) -> f64 {
         self.intercept
+    }
+
+    fn intercept_slope(&self) -> f64 {
+        if self.fit_intercept { dot(self.omega, &self.residual).abs() } else { 0.0 }
+    }
+
+    fn overflows(&self) -> bool {
+        let largest = self.loss.largest_eta();
+        !self.value.is_finite() || self.eta.iter().any(|eta| eta.abs() > largest)
     }
 
     fn majorise(&mut self, on: bool) {

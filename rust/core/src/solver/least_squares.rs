@@ -2,23 +2,27 @@
 
 use crate::design::Design;
 use crate::linalg::{LeastSquares, least_squares};
+use crate::penalty::ScaledPenalty;
 
-/// Minimiser of `sum_i omega_i (t_i - z_i'b)^2 / 2 + sum_j l2_j b_j^2 / 2` with the least `sum_j (norm_j b_j)^2`,
+/// Minimiser of `sum_i omega_i (t_i - z_i'b)^2 / 2` plus a smooth penalty with the least `sum_j (norm_j b_j)^2`,
 /// and whether the columns are dependent. `target` is `y - offset` less its mean where there is an intercept.
 pub fn ridge_by_svd(
     design: &Design,
     columns: &[usize],
     target: &[f64],
-    l2: &[f64],
+    penalty: &ScaledPenalty,
     norm: &[f64],
 ) -> Option<(Vec<f64>, bool)> {
     let (n, k) = (design.n_rows(), columns.len());
-    let rows = n + k;
+    // the square root of the penalty's matrix, as rows below those of the data
+    let root = penalty.quadratic_root();
+    let below = root.len() / k.max(1);
+    let rows = n + below;
     let roots: Vec<f64> = design.omega.iter().map(|w| w.sqrt()).collect();
     let mut a = vec![0.0; rows * k];
     for (j, (&column, out)) in columns.iter().zip(a.chunks_exact_mut(rows)).enumerate() {
         crate::simd::multiply(design.column(column), &roots, &mut out[..n]);
-        out[n + j] = l2[j].sqrt();
+        out[n..].copy_from_slice(&root[j * below..(j + 1) * below]);
     }
     let mut b = vec![0.0; rows];
     crate::simd::multiply(target, &roots, &mut b[..n]);

@@ -9,16 +9,21 @@
 //! Each model meets [`newton::fit`], the one loop: gradient, certificate, working set, quadratic problem, step.
 
 use crate::error::{Error, Result};
-use crate::penalty::Directions;
+use crate::loss::LossKind;
+use crate::penalty::{Directions, Penalty};
 
 mod block;
+mod continuation;
 mod coordinate;
+mod fitter;
 mod gaussian;
 mod glm;
 mod least_squares;
 pub mod newton;
 
+pub use continuation::{Concave, Continuation};
 pub use coordinate::Quadratic;
+pub use fitter::Fitter;
 pub use gaussian::Gaussian;
 pub use glm::Glm;
 pub use least_squares::ridge_by_svd;
@@ -66,6 +71,47 @@ impl Solver {
     }
 }
 
+impl Solver {
+    /// The solvers that serve a loss with a penalty, the automatic choice first.
+    pub fn serving(loss: LossKind, n_classes: usize, penalty: &Penalty) -> &'static [Solver] {
+        let shares = penalty.kind.shares();
+        let smooth = shares.l1 + shares.norm == 0.0 && penalty.lower.is_none() && penalty.upper.is_none();
+        match loss {
+            _ if !penalty.kind.is_convex() => &[Solver::Auto, Solver::Continuation],
+            _ if loss.name() == "quantile" => &[Solver::Auto, Solver::InteriorPoint],
+            LossKind::Squared(_) if n_classes == 1 && smooth => {
+                &[Solver::Auto, Solver::Cholesky, Solver::Svd, Solver::Newton]
+            }
+            LossKind::Squared(_) if n_classes == 1 => {
+                &[Solver::Auto, Solver::CoordinateDescent, Solver::ProximalNewton]
+            }
+            _ if smooth => &[Solver::Auto, Solver::Newton],
+            _ => &[Solver::Auto, Solver::ProximalNewton],
+        }
+    }
+
+    /// Its public name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, solver)| *solver == self).map_or("auto", |(name, _)| name)
+    }
+
+    /// Refuses a solver that does not serve the pair.
+    pub fn check(self, loss: LossKind, n_classes: usize, penalty: &Penalty) -> Result<()> {
+        let serving = Self::serving(loss, n_classes, penalty);
+        if serving.contains(&self) {
+            return Ok(());
+        }
+        let names: Vec<&str> = serving.iter().map(|solver| solver.name()).collect();
+        let message = format!(
+            "{} does not serve the {} loss with this penalty: take one of {}",
+            self.name(),
+            loss.name(),
+            names.join(", ")
+        );
+        Err(Error::invalid("solver", message))
+    }
+}
+
 /// Columns up to which the squared loss keeps the whole Gram matrix of a training set.
 pub const GRAM_LIMIT: usize = 1500;
 
@@ -109,6 +155,21 @@ pub trait Model {
 
     /// The intercept, 0 without one.
     fn intercept(&self) -> f64;
+
+    /// Intercepts of all classes.
+    fn intercepts(&self) -> Vec<f64> {
+        vec![self.intercept()]
+    }
+
+    /// Negative derivative of the mean loss with respect to the intercept, in absolute value (the largest of all classes).
+    fn intercept_slope(&self) -> f64 {
+        0.0
+    }
+
+    /// Whether the position lies beyond what the loss can be computed for.
+    fn overflows(&self) -> bool {
+        false
+    }
 
     /// Whether steps take a parabola above the loss in place of its curvature: they are shorter, and always downhill.
     fn majorise(&mut self, _on: bool) {}

@@ -1,4 +1,5 @@
-use super::{Kind, Loss, LossSpec, Terms};
+use super::{Kind, Loss, LossSpec, Terms, outside, single_class};
+use crate::metric::{LOG_LOSS_CEILING, Rows};
 use crate::registry::Spec;
 
 /// `L(y, eta) = log(1 + exp(eta)) - y eta` for y in {0, 1}.
@@ -35,6 +36,7 @@ impl Loss for Logistic {
             parameters: &[],
         },
         kind: Kind::Classification,
+        domain: "0 and 1",
         score: "log_loss",
         scores: &["log_loss", "brier_score_loss", "accuracy_score", "roc_auc_score"],
         has_probabilities: true,
@@ -45,12 +47,12 @@ impl Loss for Logistic {
         Self
     }
 
+    fn admits(self, y: f64) -> bool {
+        y == 0.0 || y == 1.0
+    }
+
     fn refuses(self, y: &[f64], _unpenalised: bool) -> Option<String> {
-        if let Some(bad) = y.iter().find(|v| **v != 0.0 && **v != 1.0) {
-            return Some(format!("y holds {bad}, the logistic loss wants 0 and 1"));
-        }
-        let first = y.first()?;
-        y.iter().all(|v| v == first).then(|| "the training rows hold a single class".to_owned())
+        outside(self, y).or_else(|| single_class(y))
     }
 
     fn majorant(self, _y: f64, eta: f64) -> f64 {
@@ -116,6 +118,12 @@ impl Loss for Logistic {
         let mean = mean.clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON);
         let logit = (mean / (1.0 - mean)).ln();
         (logit, logit)
+    }
+
+    fn scores(self, rows: &Rows<'_>) -> Vec<f64> {
+        let log_loss = rows.mean(|y, eta| self.value(y, eta).min(LOG_LOSS_CEILING));
+        let brier = rows.mean(|y, eta| (y - self.mean(eta)).powi(2));
+        vec![log_loss, brier, rows.accuracy(), rows.roc_auc()]
     }
 }
 

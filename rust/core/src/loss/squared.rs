@@ -1,4 +1,5 @@
 use super::{Kind, Loss, LossSpec, Terms};
+use crate::metric::Rows;
 use crate::registry::Spec;
 
 /// `L(y, eta) = (y - eta)^2 / 2`; `L*(y, u) = u^2 / 2 + u y`.
@@ -17,6 +18,7 @@ impl Loss for Squared {
             parameters: &[],
         },
         kind: Kind::Regression,
+        domain: "numbers",
         score: "mean_squared_error",
         scores: &["mean_squared_error", "r2_score"],
         has_probabilities: false,
@@ -53,5 +55,9 @@ impl Loss for Squared {
 
     fn null_range(self, _y: &[f64], mean: f64) -> (f64, f64) {
         (mean, mean)
+    }
+
+    fn scores(self, rows: &Rows<'_>) -> Vec<f64> {
+        rows.squares(|eta| eta).to_vec()
     }
 }

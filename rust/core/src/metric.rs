@@ -170,3 +170,87 @@ impl<'a> Rows<'a> {
         if below == 0.0 || positives == 0.0 { f64::NAN } else { ordered / (below * positives) }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::loss::Squared;
+
+    /// Rows on which the losses compare their scores with scikit-learn's.
+    pub(crate) const Y: [f64; 5] = [0.0, 1.0, 4.0, 2.5, 0.75];
+    pub(crate) const ETA: [f64; 5] = [-0.5, 0.25, 1.0, 1.5, -0.125];
+    pub(crate) const CLASSES: [f64; 5] = [0.0, 1.0, 1.0, 0.0, 1.0];
+    pub(crate) const MARGINS: [f64; 5] = [-2.0, 0.25, -0.75, 0.25, 3.0];
+    pub(crate) const WEIGHTS: [f64; 5] = [1.0, 2.0, 0.5, 1.0, 3.0];
+
+    pub(crate) fn assert_scores<L: Loss>(loss: L, y: &[f64], eta: &[f64], weights: &[f64], known: &[f64]) {
+        assert_close(&loss.scores(&Rows::new(y, eta, weights).unwrap()), known);
+    }
+
+    fn assert_close(scores: &[f64], known: &[f64]) {
+        assert_eq!(scores.len(), known.len());
+        for (score, known) in scores.iter().zip(known) {
+            assert!((score - known).abs() < 1e-14 * (1.0 + known.abs()), "{scores:?}");
+        }
+    }
+
+    /// Six rows of three classes, class after class.
+    const SOFTMAX: [f64; 18] =
+        [1.0, 0.5, 0.0, 1.0, -40.0, 0.0, 0.0, 0.5, 2.0, -0.5, 0.0, 1.0, 0.5, 0.5, -1.0, 0.25, 50.0, 0.75];
+
+    #[test]
+    fn softmax_scores_are_those_of_scikit_learn() {
+        let (y, weights) = ([0.0, 2.0, 1.0, 1.0, 2.0, 0.0], [1.0, 2.0, 0.5, 1.0, 3.0, 0.25]);
+        // with eta of shape (6, 3) and p = scipy.special.softmax(eta, axis=1): log_loss(y, p, sample_weight=w),
+        // brier_score_loss(y, p, sample_weight=w), accuracy_score(y, np.argmax(eta, axis=1), sample_weight=w),
+        // roc_auc_score(y, p, multi_class="ovr", sample_weight=w)
+        let known = [0.7008224055972554, 0.40825685371055326, 0.5806451612903226, 0.8005283605283605];
+        assert_close(&softmax_scores(&y, &SOFTMAX, 3, &weights), &known);
+        assert_eq!(softmax_names().len(), known.len());
+    }
+
+    #[test]
+    fn softmax_scores_without_a_class_or_without_rows() {
+        let scores = softmax_scores(&[0.0, 1.0, 1.0, 0.0, 1.0, 0.0], &SOFTMAX, 3, &[1.0; 6]);
+        assert!(scores[3].is_nan() && scores[..3].iter().all(|s| s.is_finite()));
+        assert!(softmax_scores(&[0.0; 6], &SOFTMAX, 3, &[0.0; 6]).iter().all(|s| s.is_nan()));
+        // a probability of 0 costs as much as one of the machine epsilon
+        let scores = softmax_scores(&[0.0, 0.0], &[-900.0, 0.0, 900.0, 0.0, 0.0, 0.0], 3, &[1.0, 0.0]);
+        assert!((scores[0] + f64::EPSILON.ln()).abs() < 1e-13);
+    }
+
+    #[test]
+    fn auc_counts_pairs() {
+        let (y, eta) = ([0.0, 1.0, 0.0, 1.0, 1.0], [0.1, 0.4, 0.4, 0.8, 0.0]);
+        let order = |i: usize, j: usize| match eta[i].partial_cmp(&eta[j]) {
+            Some(std::cmp::Ordering::Greater) => 1.0,
+            Some(std::cmp::Ordering::Equal) => 0.5,
+            _ => 0.0,
+        };
+        let pairs = (0..25).map(|pair| (pair / 5, pair % 5)).filter(|(i, j)| y[*i] > y[*j]);
+        let ordered: f64 = pairs.map(|(i, j)| order(i, j)).sum();
+        assert!((Rows::new(&y, &eta, &[1.0; 5]).unwrap().roc_auc() - ordered / 6.0).abs() < 1e-15);
+        assert!(Rows::new(&[1.0, 1.0], &[0.0, 1.0], &[1.0; 2]).unwrap().roc_auc().is_nan());
+    }
+
+    #[test]
+    fn a_constant_target_has_an_r2() {
+        let squared = LossKind::Squared(Squared);
+        assert_eq!(score(squared, &[2.0, 2.0], &[2.0, 2.0], &[1.0; 2]), [0.0, 1.0]);
+        assert_eq!(score(squared, &[2.0, 2.0], &[1.0, 3.0], &[1.0; 2]), [1.0, 0.0]);
+        // the mean of 0.1, 0.1, 0.1 is not 0.1
+        assert_eq!(score(squared, &[0.1; 3], &[0.1; 3], &[1.0; 3]), [0.0, 1.0]);
+        assert!(score(squared, &[2.0], &[1.0], &[1.0])[1].is_nan());
+        assert!(score(squared, &[2.0], &[1.0], &[0.0]).iter().all(|s| s.is_nan()));
+    }
+
+    #[test]
+    fn quantiles_are_weighted() {
+        let rows = |weights: &[f64; 4], level: f64| {
+            Rows::new(&[3.0, 1.0, 2.0, 9.0], &[0.0; 4], weights).unwrap().quantile(level)
+        };
+        assert_eq!(rows(&[1.0; 4], 0.5), 2.0);
+        assert_eq!(rows(&[1.0, 5.0, 1.0, 0.0], 0.5), 1.0);
+        assert_eq!(rows(&[1.0, 5.0, 1.0, 0.0], 0.999_999), 3.0);
+    }
+}

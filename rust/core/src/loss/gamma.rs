@@ -91,3 +91,30 @@ impl Loss for Gamma {
         [rows.deviances(self), rows.squares(f64::exp)].concat()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::{ETA, WEIGHTS, Y, assert_scores};
+
+    #[test]
+    fn value_above_the_least_is_the_textbook_loss() {
+        for y in [0.01, 0.3, 1.0, 7.0] {
+            for eta in [-3.0, -0.2, 0.0, 1.9, 4.0f64] {
+                let textbook: f64 = y * (-eta).exp() + eta;
+                let value = Gamma.value(y, eta) + Gamma.least(y);
+                assert!((value - textbook).abs() < 1e-13 * (1.0 + textbook.abs()), "{y}, {eta}");
+            }
+        }
+    }
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // mean_gamma_deviance(y, mu, sample_weight=w), d2_tweedie_score(y, mu, sample_weight=w, power=2),
+        // mean_squared_error(y, mu, sample_weight=w), r2_score(y, mu, sample_weight=w) with mu = exp(eta)
+        let known = [0.10515312799750746, 0.669559086281544, 0.5723302300161687, 0.4446391299034481];
+        assert_scores(Gamma, &Y.map(|y| y + 0.5), &ETA, &WEIGHTS, &known);
+        let scores = Gamma.scores(&Rows::new(&Y, &ETA, &WEIGHTS).unwrap());
+        assert!(scores[0].is_nan() && scores[1].is_nan());
+    }
+}

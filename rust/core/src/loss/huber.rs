@@ -91,3 +91,28 @@ impl Loss for Huber {
         vec![rows.mean(|y, eta| self.value(y, eta)), error, r2]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::{ETA, WEIGHTS, Y, assert_scores};
+
+    #[test]
+    fn the_two_parts_are_joined() {
+        let loss = Huber { delta: 1.5 };
+        for (r, wanted) in
+            [(0.0, 0.0), (1.0, 0.5), (1.5, 1.125), (-1.5, 1.125), (4.0, 6.0 - 1.125), (-4.0, 6.0 - 1.125)]
+        {
+            assert_eq!(loss.value(2.0 + r, 2.0), wanted);
+            assert_eq!(loss.terms(2.0 + r, 2.0).residual, r.clamp(-1.5, 1.5));
+        }
+    }
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // np.average(np.where(abs(r) <= 1.35, r**2 / 2, 1.35 * abs(r) - 1.35**2 / 2), weights=w) with r = y - eta,
+        // mean_squared_error(y, eta, sample_weight=w), r2_score(y, eta, sample_weight=w)
+        let known = [0.5207083333333334, 1.2229166666666667, -0.18665768194070087];
+        assert_scores(Huber { delta: 1.35 }, &Y, &ETA, &WEIGHTS, &known);
+    }
+}

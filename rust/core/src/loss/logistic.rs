@@ -139,3 +139,28 @@ fn relative_entropy(q: f64, p: f64, delta: f64, eta: f64) -> f64 {
         q * (q.ln() + (-eta).max(0.0) + (-eta.abs()).exp().ln_1p())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::{CLASSES, MARGINS, WEIGHTS, assert_scores};
+
+    #[test]
+    fn value_above_the_least_is_the_textbook_loss() {
+        for y in [0.0, 1.0] {
+            for eta in [-3.0, -0.2, 0.0, 1.9, 4.0f64] {
+                let textbook: f64 = (1.0 + eta.exp()).ln() - y * eta;
+                let value = Logistic.value(y, eta) + Logistic.least(y);
+                assert!((value - textbook).abs() < 1e-13 * (1.0 + textbook.abs()), "{y}, {eta}");
+            }
+        }
+    }
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // log_loss(y, p, sample_weight=w), brier_score_loss(y, p, sample_weight=w),
+        // accuracy_score(y, eta > 0, sample_weight=w), roc_auc_score(y, eta, sample_weight=w) with p = expit(eta)
+        let known = [0.3758591771277572, 0.12680267740890286, 0.8, 0.8636363636363636];
+        assert_scores(Logistic, &CLASSES, &MARGINS, &WEIGHTS, &known);
+    }
+}

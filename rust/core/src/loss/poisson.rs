@@ -106,13 +106,15 @@ impl Loss for Poisson {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::tests::{ETA, WEIGHTS, Y, assert_scores};
 
     #[test]
     fn value_above_the_least_is_the_textbook_loss() {
         for y in [0.0, 0.3, 1.0, 7.0] {
             for eta in [-3.0, -0.2, 0.0, 1.9, 4.0f64] {
-                let textbook = eta.exp() - y * eta;
-                assert!((Poisson.value(y, eta) + Poisson.least(y) - textbook).abs() < 1e-13 * (1.0 + textbook.abs()));
+                let textbook: f64 = eta.exp() - y * eta;
+                let value = Poisson.value(y, eta) + Poisson.least(y);
+                assert!((value - textbook).abs() < 1e-13 * (1.0 + textbook.abs()), "{y}, {eta}");
             }
         }
     }
@@ -128,5 +130,22 @@ mod tests {
         let eta = f64::ln(mu);
         let bracket = Poisson.fenchel(8.0, eta, 3.0, 3.0 * (1.0 - u));
         assert!((bracket / (0.5 * (3.0 * u).powi(2) / mu) - 1.0).abs() < 1e-8);
+    }
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // mean_poisson_deviance(y, mu, sample_weight=w), d2_tweedie_score(y, mu, sample_weight=w, power=1),
+        // mean_squared_error(y, mu, sample_weight=w), r2_score(y, mu, sample_weight=w) with mu = exp(eta)
+        let known = [0.3627154864848405, 0.5565409632559289, 0.7107171880707672, 0.31035528920356814];
+        assert_scores(Poisson, &Y, &ETA, &WEIGHTS, &known);
+    }
+
+    #[test]
+    fn a_held_out_target_outside_the_domain_has_no_deviance() {
+        let rows = [[0.5, -1.0], [0.0, 0.0]];
+        let scores = Poisson.scores(&Rows::new(&rows[0], &rows[1], &[1.0, 1.0]).unwrap());
+        assert!(scores[0].is_nan() && scores[1].is_nan() && scores[2].is_finite());
+        // a weight of 0 is a row that is not there
+        let scores = Poisson.scores(&Rows::new(&rows[0], &rows[1], &[1.0, 0.0]).unwrap());
+        assert!((scores[0] - 2.0 * Poisson.value(0.5, 0.0)).abs() < 1e-15);
     }
 }

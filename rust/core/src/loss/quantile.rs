@@ -98,3 +98,35 @@ impl Loss for Quantile {
         [[loss, d2], rows.squares(|eta| eta)].concat()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::{ETA, WEIGHTS, Y, assert_scores};
+
+    #[test]
+    fn the_kink_has_a_subgradient_that_is_feasible() {
+        for level in [0.1, 0.5, 0.9] {
+            let loss = Quantile { level };
+            assert_eq!(loss.terms(2.0, 2.0), Terms { value: 0.0, residual: 0.0, curvature: 0.0 });
+            assert_eq!(loss.fenchel(2.0, 2.0, 0.0, level), 0.0);
+            assert!(loss.majorant(2.0, 2.0).is_finite());
+            assert_eq!((loss.value(3.0, 1.0), loss.value(1.0, 3.0)), (2.0 * level, 2.0 * (1.0 - level)));
+        }
+    }
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // mean_pinball_loss(y, eta, alpha=level, sample_weight=w), d2_pinball_score(y, eta, alpha=level, sample_weight=w),
+        // mean_squared_error(y, eta, sample_weight=w), r2_score(y, eta, sample_weight=w)
+        let squares = [1.2229166666666667, -0.18665768194070087];
+        let known =
+            [(0.5, 0.475, -0.5405405405405403), (0.9, 0.855, -2.664285714285715), (0.2, 0.19, -0.036363636363636376)];
+        for (level, loss, d2) in known {
+            assert_scores(Quantile { level }, &Y, &ETA, &WEIGHTS, &[loss, d2, squares[0], squares[1]]);
+        }
+        // an interval of medians: d2_pinball_score(y[:4], eta[:4], alpha=0.5)
+        let scores = Quantile { level: 0.5 }.scores(&Rows::new(&Y[..4], &ETA[..4], &[1.0; 4]).unwrap());
+        assert!((scores[0] - 0.65625).abs() < 1e-15 && (scores[1] - 0.045454545454545414).abs() < 1e-15);
+    }
+}

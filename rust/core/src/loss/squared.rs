@@ -61,3 +61,15 @@ impl Loss for Squared {
         rows.squares(|eta| eta).to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::{ETA, WEIGHTS, Y, assert_scores};
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // mean_squared_error(y, eta, sample_weight=w), r2_score(y, eta, sample_weight=w)
+        assert_scores(Squared, &Y, &ETA, &WEIGHTS, &[1.2229166666666667, -0.18665768194070087]);
+    }
+}

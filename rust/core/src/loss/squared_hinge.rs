@@ -103,3 +103,31 @@ impl Loss for SquaredHinge {
         vec![rows.mean(|y, eta| self.value(y, eta)), hinge, rows.accuracy(), rows.roc_auc()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::{CLASSES, MARGINS, WEIGHTS, assert_scores};
+
+    #[test]
+    fn margins_of_1_and_more_cost_nothing() {
+        for (y, eta, value, residual, curvature) in [
+            (1.0, 2.0, 0.0, 0.0, 0.0),
+            (1.0, 1.0, 0.0, 0.0, 2.0),
+            (1.0, -0.5, 2.25, 3.0, 2.0),
+            (0.0, 0.5, 2.25, -3.0, 2.0),
+        ] {
+            let terms = SquaredHinge.terms(y, eta);
+            assert_eq!((terms.value, terms.residual.abs(), terms.curvature), (value, f64::abs(residual), curvature));
+            assert!(terms.residual * residual >= 0.0);
+        }
+    }
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // np.average(np.maximum(0, 1 - s * eta)**2, weights=w) with s = 2 * y - 1, hinge_loss(y, eta, sample_weight=w),
+        // accuracy_score(y, eta > 0, sample_weight=w), roc_auc_score(y, eta, sample_weight=w)
+        let known = [0.5625, 0.48333333333333334, 0.8, 0.8636363636363636];
+        assert_scores(SquaredHinge, &CLASSES, &MARGINS, &WEIGHTS, &known);
+    }
+}

@@ -179,3 +179,62 @@ impl Loss for Tweedie {
         [rows.deviances(self), rows.squares(f64::exp)].concat()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::{ETA, WEIGHTS, Y, assert_scores};
+
+    #[test]
+    fn value_above_the_least_is_the_textbook_loss() {
+        let (p, mu) = (1.3, f64::exp);
+        let loss = Tweedie { power: p };
+        for y in [0.0, 0.3, 1.0, 7.0] {
+            for eta in [-3.0, -0.2, 0.0, 1.9, 4.0f64] {
+                let textbook: f64 = mu(eta).powf(2.0 - p) / (2.0 - p) - y * mu(eta).powf(1.0 - p) / (1.0 - p);
+                let value = loss.value(y, eta) + loss.least(y);
+                assert!((value - textbook).abs() < 1e-13 * (1.0 + textbook.abs()), "{y}, {eta}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_root_is_one_in_every_regime() {
+        let sizes = [1e-9, 1e-3, 1.0, 40.0, 1e6];
+        for a in [0.03, 0.5, 0.9] {
+            for (rising, falling) in sizes.iter().flat_map(|r| sizes.map(|f| (*r, f))) {
+                for d in [1e-12, 1e-4, 0.7, 30.0, 1e5] {
+                    let k = reach((a, rising), (1.0 - a, falling), d);
+                    let parts = (rising * (a * k).exp_m1(), -falling * ((a - 1.0) * k).exp_m1());
+                    // the root is exact up to the rounding of k, which moves g by k g'
+                    let slope = a * (rising + parts.0) + (1.0 - a) * (falling - parts.1);
+                    let rounding = 8.0 * f64::EPSILON * (d + k * slope);
+                    assert!((parts.0 + parts.1 - d).abs() <= rounding, "{a} {rising} {falling} {d}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_bracket_keeps_its_digits_near_its_root() {
+        let (loss, eta, small) = (Tweedie { power: 1.6 }, 0.4, f64::exp2(-25.0));
+        let Terms { residual, curvature, .. } = loss.terms(3.0, eta);
+        let bracket = loss.fenchel(3.0, eta, residual, residual - small);
+        assert!((bracket / (0.5 * small * small / curvature) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // mean_tweedie_deviance(y, mu, sample_weight=w, power=1.3), d2_tweedie_score(y, mu, sample_weight=w, power=1.3),
+        // mean_squared_error(y, mu, sample_weight=w), r2_score(y, mu, sample_weight=w) with mu = exp(eta)
+        let known = [0.41354315660930435, 0.5232571800534906, 0.7107171880707672, 0.31035528920356814];
+        assert_scores(Tweedie { power: 1.3 }, &Y, &ETA, &WEIGHTS, &known);
+    }
+
+    #[test]
+    fn targets_that_are_all_0_have_scores() {
+        let scores = Tweedie { power: 1.3 }.scores(&Rows::new(&[0.0; 2], &[-1.0, 0.0], &[1.0; 2]).unwrap());
+        assert_eq!((scores[1], scores[3]), (0.0, 0.0));
+        assert!(scores[0] > 0.0);
+    }
+}

@@ -1,6 +1,9 @@
-//! Held-out scores, named and defined as in `sklearn.metrics`.
+//! Held-out scores, named and defined as in `sklearn.metrics`: what the losses make theirs of, and those of the softmax.
 
-use crate::loss::{Logistic, Loss, LossKind};
+use crate::loss::{Loss, LossKind};
+
+/// Largest log loss of a row: scikit-learn clips probabilities at the machine epsilon.
+pub const LOG_LOSS_CEILING: f64 = 52.0 * std::f64::consts::LN_2;
 
 /// Names of the scores of a loss, in the order of [`score`].
 pub fn names(loss: LossKind) -> &'static [&'static str] {
@@ -9,92 +12,245 @@ pub fn names(loss: LossKind) -> &'static [&'static str] {
 
 /// Scores of the linear predictions `eta`; NaN where a score is undefined or there are no rows.
 pub fn score(loss: LossKind, y: &[f64], eta: &[f64], weights: &[f64]) -> Vec<f64> {
-    let total: f64 = weights.iter().sum();
-    if total == 0.0 {
-        return vec![f64::NAN; names(loss).len()];
-    }
-    match loss {
-        LossKind::Squared(_) => squared(y, eta, weights, total),
-        LossKind::Logistic(_) => logistic(y, eta, weights, total),
+    match Rows::new(y, eta, weights) {
+        Some(rows) => loss.scores(&rows),
+        None => vec![f64::NAN; names(loss).len()],
     }
 }
 
-fn mean(values: impl Iterator<Item = f64>, weights: &[f64], total: f64) -> f64 {
-    values.zip(weights).map(|(v, w)| v * w).sum::<f64>() / total
+/// Names of the scores of more than two classes, in the order of [`softmax_scores`].
+pub fn softmax_names() -> &'static [&'static str] {
+    &["log_loss", "brier_score_loss", "accuracy_score", "roc_auc_score"]
 }
 
-fn squared(y: &[f64], eta: &[f64], weights: &[f64], total: f64) -> Vec<f64> {
-    let error = mean(y.iter().zip(eta).map(|(y, e)| (y - e).powi(2)), weights, total);
-    let center = mean(y.iter().copied(), weights, total);
-    let spread = mean(y.iter().map(|y| (y - center).powi(2)), weights, total);
-    vec![error, r2(error, spread, y.len())]
-}
-
-/// 1 - error / spread; for a constant target 1 if it is met and 0 if not; undefined for a single row.
-fn r2(error: f64, spread: f64, rows: usize) -> f64 {
-    match (rows < 2, spread == 0.0, error == 0.0) {
-        (true, _, _) => f64::NAN,
-        (_, true, true) => 1.0,
-        (_, true, false) => 0.0,
-        _ => 1.0 - error / spread,
+/// Scores of more than two classes: `y` holds their codes, `eta` the linear predictions of class 0, then of class 1 and
+/// so on. The AUC is the mean of those of each class against the rest.
+pub fn softmax_scores(y: &[f64], eta: &[f64], n_classes: usize, weights: &[f64]) -> Vec<f64> {
+    if Rows::new(y, eta, weights).is_none() {
+        return vec![f64::NAN; softmax_names().len()];
     }
+    let n = y.len();
+    let rows: Vec<Vec<f64>> = (0..n).map(|i| (0..n_classes).map(|k| eta[k * n + i]).collect()).collect();
+    let mean = |of: &dyn Fn(&[f64], f64) -> f64| {
+        let values: Vec<f64> = rows.iter().zip(y).map(|(row, y)| of(row, *y)).collect();
+        Rows::new(y, &values, weights).map_or(f64::NAN, |rows| rows.mean(|_, value| value))
+    };
+    let log_loss = mean(&|row, y| softmax_log_loss(row, y).min(LOG_LOSS_CEILING));
+    vec![log_loss, mean(&softmax_brier), mean(&softmax_hit), one_against_rest(y, &rows, n_classes, weights)]
 }
 
-fn logistic(y: &[f64], eta: &[f64], weights: &[f64], total: f64) -> Vec<f64> {
-    // scikit-learn clips probabilities at the machine epsilon
-    let ceiling = -f64::EPSILON.ln();
-    let rows = || y.iter().zip(eta);
-    let log_loss = mean(rows().map(|(y, e)| Logistic.value(*y, *e).min(ceiling)), weights, total);
-    let brier = mean(rows().map(|(y, e)| (y - Logistic.mean(*e)).powi(2)), weights, total);
-    let hit = |(y, e): (&f64, &f64)| f64::from(u8::from((*e > 0.0) == (*y > 0.5)));
-    vec![log_loss, brier, mean(rows().map(hit), weights, total), roc_auc(y, eta, weights)]
+/// `log sum_k exp(eta_k)`.
+fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    largest + values.map(|v| (v - largest).exp()).sum::<f64>().ln()
 }
 
-/// Weighted share of (positive, negative) pairs in the right order, ties counting one half.
-fn roc_auc(y: &[f64], eta: &[f64], weights: &[f64]) -> f64 {
-    let mut order: Vec<usize> = (0..y.len()).filter(|&i| weights[i] > 0.0).collect();
-    order.sort_unstable_by(|&a, &b| eta[a].total_cmp(&eta[b]));
-    let (mut below, mut positives, mut ordered) = (0.0, 0.0, 0.0);
-    for tie in order.chunk_by(|&a, &b| eta[a] == eta[b]) {
-        let of = |class: bool| tie.iter().filter(|&&i| (y[i] > 0.5) == class).map(|&i| weights[i]).sum::<f64>();
-        let (negative, positive) = (of(false), of(true));
-        ordered += positive * (below + 0.5 * negative);
-        below += negative;
-        positives += positive;
+/// NaN for a code without a class.
+fn softmax_log_loss(row: &[f64], y: f64) -> f64 {
+    let own = row.iter().enumerate().find(|(k, _)| y == *k as f64);
+    log_sum_exp(row.iter().copied()) - own.map_or(f64::NAN, |(_, eta)| *eta)
+}
+
+fn softmax_brier(row: &[f64], y: f64) -> f64 {
+    let total = log_sum_exp(row.iter().copied());
+    row.iter().enumerate().map(|(k, eta)| ((eta - total).exp() - indicator(y == k as f64)).powi(2)).sum()
+}
+
+/// The first of several largest ones is the predicted class.
+fn softmax_hit(row: &[f64], y: f64) -> f64 {
+    let best = (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+    indicator(y == best as f64)
+}
+
+fn one_against_rest(y: &[f64], rows: &[Vec<f64>], n_classes: usize, weights: &[f64]) -> f64 {
+    let of_class = |k: usize| {
+        let is_class: Vec<f64> = y.iter().map(|y| indicator(*y == k as f64)).collect();
+        // the log odds, which rise with the probability and do not round to 1
+        let others = |row: &[f64]| log_sum_exp((0..n_classes).filter(|other| *other != k).map(|other| row[other]));
+        let odds: Vec<f64> = rows.iter().map(|row| row[k] - others(row)).collect();
+        Rows::new(&is_class, &odds, weights).map_or(f64::NAN, |rows| rows.roc_auc())
+    };
+    (0..n_classes).map(of_class).sum::<f64>() / n_classes as f64
+}
+
+fn indicator(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}
+
+/// Held-out rows with their linear predictions, some of them with a positive weight.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    y: &'a [f64],
+    eta: &'a [f64],
+    weights: &'a [f64],
+    total: f64,
+}
+
+impl<'a> Rows<'a> {
+    /// `None` without any weight.
+    pub fn new(y: &'a [f64], eta: &'a [f64], weights: &'a [f64]) -> Option<Self> {
+        let total: f64 = weights.iter().sum();
+        (total != 0.0).then_some(Self { y, eta, weights, total })
     }
-    if below == 0.0 || positives == 0.0 { f64::NAN } else { ordered / (below * positives) }
+
+    /// Rows of positive weight, as (y, eta, weight).
+    fn iter(&self) -> impl Iterator<Item = (f64, f64, f64)> + use<'a> {
+        let rows = self.y.iter().zip(self.eta).zip(self.weights);
+        rows.map(|((y, eta), w)| (*y, *eta, *w)).filter(|(_, _, w)| *w != 0.0)
+    }
+
+    /// Weighted mean of a function of y and eta.
+    pub fn mean(&self, of: impl Fn(f64, f64) -> f64) -> f64 {
+        self.iter().map(|(y, eta, w)| of(y, eta) * w).sum::<f64>() / self.total
+    }
+
+    /// The value that all y share, if they do.
+    fn constant(&self) -> Option<f64> {
+        let (first, ..) = self.iter().next()?;
+        self.iter().all(|(y, ..)| y == first).then_some(first)
+    }
+
+    /// Part of the spread about a constant prediction that is explained: `1 - error / spread`. For a constant target 1
+    /// if it is met and 0 if not; undefined for a single row.
+    pub fn explained(&self, error: f64, spread: f64) -> f64 {
+        if self.y.len() < 2 || error.is_nan() {
+            f64::NAN
+        } else if self.constant().is_some() || spread == 0.0 {
+            indicator(error == 0.0)
+        } else {
+            1.0 - error / spread
+        }
+    }
+
+    /// `mean_squared_error` and `r2_score` of predictions that belong to eta.
+    pub fn squares(&self, predict: impl Fn(f64) -> f64) -> [f64; 2] {
+        let error = self.mean(|y, eta| (y - predict(eta)).powi(2));
+        let center = self.mean(|y, _| y);
+        [error, self.explained(error, self.mean(|y, _| (y - center).powi(2)))]
+    }
+
+    /// Mean deviance, `2 (L - min L)`, and its explained part (D2), for a loss with log link; NaN where a y is outside
+    /// the domain.
+    pub fn deviances<L: Loss>(&self, loss: L) -> [f64; 2] {
+        let deviance = |y, eta| if loss.admits(y) { 2.0 * loss.value(y, eta) } else { f64::NAN };
+        let center = self.mean(|y, _| y).ln();
+        let error = self.mean(deviance);
+        [error, self.explained(error, self.mean(|y, _| deviance(y, center)))]
+    }
+
+    /// The least y with at least this part of the weight at or below it.
+    pub fn quantile(&self, level: f64) -> f64 {
+        let mut order: Vec<(f64, f64)> = self.iter().map(|(y, _, w)| (y, w)).collect();
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let mut below = 0.0;
+        let reached = order.iter().find(|(_, w)| {
+            below += w;
+            below >= level * self.total
+        });
+        reached.or(order.last()).map_or(f64::NAN, |(y, _)| *y)
+    }
+
+    /// Part of the rows with eta on the side of 0 of their class.
+    pub fn accuracy(&self) -> f64 {
+        self.mean(|y, eta| indicator((eta > 0.0) == (y > 0.5)))
+    }
+
+    /// Weighted share of (positive, negative) pairs in the right order, ties counting one half.
+    pub fn roc_auc(&self) -> f64 {
+        let mut order: Vec<(f64, f64, f64)> = self.iter().collect();
+        order.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
+        let (mut below, mut positives, mut ordered) = (0.0, 0.0, 0.0);
+        for tie in order.chunk_by(|a, b| a.1 == b.1) {
+            let of = |class: bool| tie.iter().filter(|row| (row.0 > 0.5) == class).map(|row| row.2).sum::<f64>();
+            let (negative, positive) = (of(false), of(true));
+            ordered += positive * (below + 0.5 * negative);
+            below += negative;
+            positives += positive;
+        }
+        if below == 0.0 || positives == 0.0 { f64::NAN } else { ordered / (below * positives) }
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::loss::Squared;
+
+    /// Rows on which the losses compare their scores with scikit-learn's.
+    pub(crate) const Y: [f64; 5] = [0.0, 1.0, 4.0, 2.5, 0.75];
+    pub(crate) const ETA: [f64; 5] = [-0.5, 0.25, 1.0, 1.5, -0.125];
+    pub(crate) const CLASSES: [f64; 5] = [0.0, 1.0, 1.0, 0.0, 1.0];
+    pub(crate) const MARGINS: [f64; 5] = [-2.0, 0.25, -0.75, 0.25, 3.0];
+    pub(crate) const WEIGHTS: [f64; 5] = [1.0, 2.0, 0.5, 1.0, 3.0];
+
+    pub(crate) fn assert_scores<L: Loss>(loss: L, y: &[f64], eta: &[f64], weights: &[f64], known: &[f64]) {
+        assert_close(&loss.scores(&Rows::new(y, eta, weights).unwrap()), known);
+    }
+
+    fn assert_close(scores: &[f64], known: &[f64]) {
+        assert_eq!(scores.len(), known.len());
+        for (score, known) in scores.iter().zip(known) {
+            assert!((score - known).abs() < 1e-14 * (1.0 + known.abs()), "{scores:?}");
+        }
+    }
+
+    /// Six rows of three classes, class after class.
+    const SOFTMAX: [f64; 18] =
+        [1.0, 0.5, 0.0, 1.0, -40.0, 0.0, 0.0, 0.5, 2.0, -0.5, 0.0, 1.0, 0.5, 0.5, -1.0, 0.25, 50.0, 0.75];
+
+    #[test]
+    fn softmax_scores_are_those_of_scikit_learn() {
+        let (y, weights) = ([0.0, 2.0, 1.0, 1.0, 2.0, 0.0], [1.0, 2.0, 0.5, 1.0, 3.0, 0.25]);
+        // with eta of shape (6, 3) and p = scipy.special.softmax(eta, axis=1): log_loss(y, p, sample_weight=w),
+        // brier_score_loss(y, p, sample_weight=w), accuracy_score(y, np.argmax(eta, axis=1), sample_weight=w),
+        // roc_auc_score(y, p, multi_class="ovr", sample_weight=w)
+        let known = [0.7008224055972554, 0.40825685371055326, 0.5806451612903226, 0.8005283605283605];
+        assert_close(&softmax_scores(&y, &SOFTMAX, 3, &weights), &known);
+        assert_eq!(softmax_names().len(), known.len());
+    }
+
+    #[test]
+    fn softmax_scores_without_a_class_or_without_rows() {
+        let scores = softmax_scores(&[0.0, 1.0, 1.0, 0.0, 1.0, 0.0], &SOFTMAX, 3, &[1.0; 6]);
+        assert!(scores[3].is_nan() && scores[..3].iter().all(|s| s.is_finite()));
+        assert!(softmax_scores(&[0.0; 6], &SOFTMAX, 3, &[0.0; 6]).iter().all(|s| s.is_nan()));
+        // a probability of 0 costs as much as one of the machine epsilon
+        let scores = softmax_scores(&[0.0, 0.0], &[-900.0, 0.0, 900.0, 0.0, 0.0, 0.0], 3, &[1.0, 0.0]);
+        assert!((scores[0] + f64::EPSILON.ln()).abs() < 1e-13);
+    }
 
     #[test]
     fn auc_counts_pairs() {
         let (y, eta) = ([0.0, 1.0, 0.0, 1.0, 1.0], [0.1, 0.4, 0.4, 0.8, 0.0]);
-        let mut pairs = 0.0;
-        for i in 0..5 {
-            for j in 0..5 {
-                if y[i] > y[j] {
-                    pairs += if eta[i] > eta[j] {
-                        1.0
-                    } else if eta[i] == eta[j] {
-                        0.5
-                    } else {
-                        0.0
-                    };
-                }
-            }
-        }
-        assert!((roc_auc(&y, &eta, &[1.0; 5]) - pairs / 6.0).abs() < 1e-15);
-        assert!(roc_auc(&[1.0, 1.0], &[0.0, 1.0], &[1.0; 2]).is_nan());
+        let order = |i: usize, j: usize| match eta[i].partial_cmp(&eta[j]) {
+            Some(std::cmp::Ordering::Greater) => 1.0,
+            Some(std::cmp::Ordering::Equal) => 0.5,
+            _ => 0.0,
+        };
+        let pairs = (0..25).map(|pair| (pair / 5, pair % 5)).filter(|(i, j)| y[*i] > y[*j]);
+        let ordered: f64 = pairs.map(|(i, j)| order(i, j)).sum();
+        assert!((Rows::new(&y, &eta, &[1.0; 5]).unwrap().roc_auc() - ordered / 6.0).abs() < 1e-15);
+        assert!(Rows::new(&[1.0, 1.0], &[0.0, 1.0], &[1.0; 2]).unwrap().roc_auc().is_nan());
     }
 
     #[test]
     fn a_constant_target_has_an_r2() {
-        assert_eq!(score(LossKind::Squared(Squared), &[2.0, 2.0], &[2.0, 2.0], &[1.0; 2]), [0.0, 1.0]);
-        assert_eq!(score(LossKind::Squared(Squared), &[2.0, 2.0], &[1.0, 3.0], &[1.0; 2]), [1.0, 0.0]);
-        assert!(score(LossKind::Squared(Squared), &[2.0], &[1.0], &[1.0])[1].is_nan());
+        let squared = LossKind::Squared(Squared);
+        assert_eq!(score(squared, &[2.0, 2.0], &[2.0, 2.0], &[1.0; 2]), [0.0, 1.0]);
+        assert_eq!(score(squared, &[2.0, 2.0], &[1.0, 3.0], &[1.0; 2]), [1.0, 0.0]);
+        // the mean of 0.1, 0.1, 0.1 is not 0.1
+        assert_eq!(score(squared, &[0.1; 3], &[0.1; 3], &[1.0; 3]), [0.0, 1.0]);
+        assert!(score(squared, &[2.0], &[1.0], &[1.0])[1].is_nan());
+        assert!(score(squared, &[2.0], &[1.0], &[0.0]).iter().all(|s| s.is_nan()));
+    }
+
+    #[test]
+    fn quantiles_are_weighted() {
+        let rows = |weights: &[f64; 4], level: f64| {
+            Rows::new(&[3.0, 1.0, 2.0, 9.0], &[0.0; 4], weights).unwrap().quantile(level)
+        };
+        assert_eq!(rows(&[1.0; 4], 0.5), 2.0);
+        assert_eq!(rows(&[1.0, 5.0, 1.0, 0.0], 0.5), 1.0);
+        assert_eq!(rows(&[1.0, 5.0, 1.0, 0.0], 0.999_999), 3.0);
     }
 }

@@ -1,4 +1,5 @@
-use super::{Kind, Loss, LossSpec, Terms};
+use super::{Kind, Loss, LossSpec, Terms, outside, single_class};
+use crate::metric::{LOG_LOSS_CEILING, Rows};
 use crate::registry::Spec;
 
 /// `L(y, eta) = log(1 + exp(eta)) - y eta` for y in {0, 1}.
@@ -35,6 +36,7 @@ impl Loss for Logistic {
             parameters: &[],
         },
         kind: Kind::Classification,
+        domain: "0 and 1",
         score: "log_loss",
         scores: &["log_loss", "brier_score_loss", "accuracy_score", "roc_auc_score"],
         has_probabilities: true,
@@ -45,12 +47,12 @@ impl Loss for Logistic {
         Self
     }
 
+    fn admits(self, y: f64) -> bool {
+        y == 0.0 || y == 1.0
+    }
+
     fn refuses(self, y: &[f64], _unpenalised: bool) -> Option<String> {
-        if let Some(bad) = y.iter().find(|v| **v != 0.0 && **v != 1.0) {
-            return Some(format!("y holds {bad}, the logistic loss wants 0 and 1"));
-        }
-        let first = y.first()?;
-        y.iter().all(|v| v == first).then(|| "the training rows hold a single class".to_owned())
+        outside(self, y).or_else(|| single_class(y))
     }
 
     fn majorant(self, _y: f64, eta: f64) -> f64 {
@@ -117,6 +119,12 @@ impl Loss for Logistic {
         let logit = (mean / (1.0 - mean)).ln();
         (logit, logit)
     }
+
+    fn scores(self, rows: &Rows<'_>) -> Vec<f64> {
+        let log_loss = rows.mean(|y, eta| self.value(y, eta).min(LOG_LOSS_CEILING));
+        let brier = rows.mean(|y, eta| (y - self.mean(eta)).powi(2));
+        vec![log_loss, brier, rows.accuracy(), rows.roc_auc()]
+    }
 }
 
 /// `q log(q / p)` with `q = p + delta` and `p = 1 / (1 + exp(-eta))`, at least -1/e.
@@ -129,5 +137,30 @@ fn relative_entropy(q: f64, p: f64, delta: f64, eta: f64) -> f64 {
     } else {
         // from eta, since p may have been rounded to 0
         q * (q.ln() + (-eta).max(0.0) + (-eta.abs()).exp().ln_1p())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::{CLASSES, MARGINS, WEIGHTS, assert_scores};
+
+    #[test]
+    fn value_above_the_least_is_the_textbook_loss() {
+        for y in [0.0, 1.0] {
+            for eta in [-3.0, -0.2, 0.0, 1.9, 4.0f64] {
+                let textbook: f64 = (1.0 + eta.exp()).ln() - y * eta;
+                let value = Logistic.value(y, eta) + Logistic.least(y);
+                assert!((value - textbook).abs() < 1e-13 * (1.0 + textbook.abs()), "{y}, {eta}");
+            }
+        }
+    }
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // log_loss(y, p, sample_weight=w), brier_score_loss(y, p, sample_weight=w),
+        // accuracy_score(y, eta > 0, sample_weight=w), roc_auc_score(y, eta, sample_weight=w) with p = expit(eta)
+        let known = [0.3758591771277572, 0.12680267740890286, 0.8, 0.8636363636363636];
+        assert_scores(Logistic, &CLASSES, &MARGINS, &WEIGHTS, &known);
     }
 }

@@ -3,12 +3,28 @@
 //! A loss is one file: its formulas in a doc comment, a [`Spec`] for the public class, an `impl Loss`. Its line in the
 //! registry below enrols it in the tests of this module, in the public API and in the tests there.
 
+mod bregman;
+mod gamma;
+mod huber;
 mod logistic;
+mod poisson;
+mod quantile;
 mod squared;
+mod squared_hinge;
+#[cfg(test)]
+mod tests;
+mod tweedie;
 
+pub use gamma::Gamma;
+pub use huber::Huber;
 pub use logistic::Logistic;
+pub use poisson::Poisson;
+pub use quantile::Quantile;
 pub use squared::Squared;
+pub use squared_hinge::SquaredHinge;
+pub use tweedie::Tweedie;
 
+use crate::metric::Rows;
 use crate::registry::{Spec, registry};
 
 /// Value and derivatives of a loss at one row.
@@ -38,6 +54,8 @@ pub struct LossSpec {
     pub spec: Spec,
     /// The tasks that it serves.
     pub kind: Kind,
+    /// What every y has to be, in words.
+    pub domain: &'static str,
     /// Name of the held-out score, lower is better, that fits are compared by. One of `scores`.
     pub score: &'static str,
     /// Names of its held-out scores, as in `sklearn.metrics` where that has them.
@@ -117,15 +135,60 @@ pub trait Loss: Copy + Send + Sync {
     /// weighted mean of `y`.
     fn null_range(self, y: &[f64], mean: f64) -> (f64, f64);
 
-    /// Why these training targets cannot be fitted, if so. `unpenalised`: whether an intercept is fitted.
-    fn refuses(self, _y: &[f64], _unpenalised: bool) -> Option<String> {
-        None
+    /// Whether y lies in the domain of the loss. Only such y reach the other functions.
+    fn admits(self, _y: f64) -> bool {
+        true
     }
+
+    /// Why these training targets cannot be fitted, if so. `unpenalised`: whether an intercept is fitted.
+    fn refuses(self, y: &[f64], _unpenalised: bool) -> Option<String> {
+        outside(self, y)
+    }
+
+    /// Held-out scores, in the order of the description; NaN where one is undefined. There is a row of positive weight.
+    fn scores(self, rows: &Rows<'_>) -> Vec<f64>;
+}
+
+/// Says which y is outside the domain of the loss, if one is.
+fn outside<L: Loss>(loss: L, y: &[f64]) -> Option<String> {
+    let bad = y.iter().find(|y| !loss.admits(**y))?;
+    let LossSpec { spec, domain, .. } = L::SPEC;
+    Some(format!("y holds {bad}, the {} loss wants {domain}", spec.name))
+}
+
+fn single_class(y: &[f64]) -> Option<String> {
+    let first = y.first()?;
+    y.iter().all(|v| v == first).then(|| "the training rows hold a single class".to_owned())
+}
+
+/// With a log link and an intercept, what is 0 everywhere has no finite fit.
+fn all_zero(y: &[f64], unpenalised: bool) -> Option<String> {
+    let refused = unpenalised && y.iter().all(|v| *v == 0.0);
+    refused.then(|| "y is 0 on every row: the fit is at minus infinity".to_owned())
+}
+
+/// Largest s in \[0, 1\] with `s size <= limit`, for a limit of at least 0, rounding included.
+fn largest_scale(size: f64, limit: f64) -> f64 {
+    if size <= limit {
+        return 1.0;
+    }
+    let s = limit / size;
+    if s * size > limit { s.next_down() } else { s }
+}
+
+/// The interval of the log of a mean, which tiny weights may have rounded to 0.
+fn log_of(mean: f64) -> (f64, f64) {
+    let log = mean.max(f64::MIN_POSITIVE).ln();
+    (log, log)
+}
+
+fn extremes(values: &[f64]) -> (f64, f64) {
+    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)))
 }
 
 registry! { $,
     /// The closed list of losses.
-    LossKind, with_loss, "loss", LossSpec: Squared, Logistic
+    LossKind, with_loss, "loss", LossSpec: Squared, Logistic, Poisson, Gamma, Tweedie, Huber, Quantile, SquaredHinge
 }
 
 impl LossKind {
@@ -156,67 +219,9 @@ impl LossKind {
     pub fn refuses(self, y: &[f64], unpenalised: bool) -> Option<String> {
         with_loss!(self, loss => loss.refuses(y, unpenalised))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn check<L: Loss>(loss: L, y: f64, eta: f64, theta: f64) {
-        let h = 1e-5;
-        let at = |e: f64| loss.terms(y, e);
-        let (low, here, high) = (at(eta - h), at(eta), at(eta + h));
-        assert_eq!(here.value, loss.value(y, eta));
-        assert!(((high.value - low.value) / (2.0 * h) + here.residual).abs() < 1e-6 * (1.0 + here.residual.abs()));
-        assert!(((high.residual - low.residual) / (2.0 * h) + here.curvature).abs() < 1e-6);
-        assert!(loss.fenchel(y, eta, here.residual, here.residual).abs() < 1e-12);
-        let s = loss.feasible_scale(y, theta);
-        let bracket = loss.fenchel(y, eta, here.residual, s * theta);
-        assert!(bracket >= 0.0 && bracket.is_finite());
-        // Fenchel-Young: L*(-theta) >= -theta e - L(e) for every e, so the bracket bounds each of these
-        for step in -40..=40 {
-            let e = f64::from(step) * 0.5;
-            let bound = here.value + s * theta * (eta - e) - loss.value(y, e);
-            assert!(bracket >= bound - 1e-9 * (1.0 + bound.abs()));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn derivatives_and_conjugates(y in -3.0..3.0f64, eta in -15.0..15.0f64, theta in -2.0..2.0f64) {
-            check(Squared, y, eta, theta);
-            check(Logistic, if y > 0.0 { 1.0 } else { 0.0 }, eta, theta);
-        }
-    }
-
-    #[test]
-    fn a_probability_that_rounds_to_one_has_a_finite_gap() {
-        let eta = 800.0;
-        let residual = Logistic.terms(0.0, eta).residual;
-        // q = 1/2 against p = 1 - exp(-800): log(1/2) + 800/2
-        let bracket = Logistic.fenchel(0.0, eta, residual, -0.5);
-        assert!((bracket - (400.0 + 0.5f64.ln())).abs() < 1e-12 * bracket);
-    }
-
-    #[test]
-    fn a_dual_point_of_zero_certifies_nothing_but_the_objective() {
-        for theta in [0.0, -0.0] {
-            for y in [0.0, 1.0] {
-                assert_eq!(Logistic.feasible_scale(y, theta), 1.0);
-                let terms = Logistic.terms(y, 0.7);
-                assert!((Logistic.fenchel(y, 0.7, terms.residual, theta) - terms.value).abs() < 1e-15);
-            }
-        }
-        assert!(Logistic.fenchel(1.0, 0.7, 0.3, f64::NAN).is_nan());
-    }
-
-    #[test]
-    fn names_resolve() {
-        for spec in LossKind::SPECS {
-            let parameters: Vec<f64> = spec.spec.parameters.iter().map(|p| p.default.unwrap_or(0.5)).collect();
-            assert_eq!(LossKind::named(spec.spec.name, &parameters).unwrap().name(), spec.spec.name);
-        }
-        assert!(LossKind::named("nonsense", &[]).is_err());
+    /// Held-out scores, in the order of the description.
+    pub fn scores(self, rows: &Rows<'_>) -> Vec<f64> {
+        with_loss!(self, loss => loss.scores(rows))
     }
 }

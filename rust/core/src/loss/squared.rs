@@ -1,4 +1,5 @@
 use super::{Kind, Loss, LossSpec, Terms};
+use crate::metric::Rows;
 use crate::registry::Spec;
 
 /// `L(y, eta) = (y - eta)^2 / 2`; `L*(y, u) = u^2 / 2 + u y`.
@@ -17,6 +18,7 @@ impl Loss for Squared {
             parameters: &[],
         },
         kind: Kind::Regression,
+        domain: "numbers",
         score: "mean_squared_error",
         scores: &["mean_squared_error", "r2_score"],
         has_probabilities: false,
@@ -53,5 +55,21 @@ impl Loss for Squared {
 
     fn null_range(self, _y: &[f64], mean: f64) -> (f64, f64) {
         (mean, mean)
+    }
+
+    fn scores(self, rows: &Rows<'_>) -> Vec<f64> {
+        rows.squares(|eta| eta).to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::tests::{ETA, WEIGHTS, Y, assert_scores};
+
+    #[test]
+    fn scores_are_those_of_scikit_learn() {
+        // mean_squared_error(y, eta, sample_weight=w), r2_score(y, eta, sample_weight=w)
+        assert_scores(Squared, &Y, &ETA, &WEIGHTS, &[1.2229166666666667, -0.18665768194070087]);
     }
 }

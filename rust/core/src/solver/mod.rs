@@ -16,11 +16,13 @@ mod gaussian;
 mod glm;
 mod least_squares;
 pub mod newton;
+mod softmax;
 
 pub use coordinate::Quadratic;
 pub use gaussian::Gaussian;
 pub use glm::Glm;
 pub use least_squares::ridge_by_svd;
+pub use softmax::Softmax;
 
 /// Solvers by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,9 @@ pub const GRAM_LIMIT: usize = 1500;
 /// Below this squared pivot (columns of unit norm) a Gram matrix has lost too many digits to be trusted.
 const PIVOT_FLOOR: f64 = 1e-11;
 
+/// Part of the largest move of a linear prediction below which another one counts as none.
+const NEGLIGIBLE_MOVE: f64 = 1e-6;
+
 /// A smooth loss at a position `b` (solver coordinates, centre at 0), with its intercept kept by the model itself.
 pub trait Model {
     /// Number of columns.
@@ -108,6 +113,16 @@ pub trait Model {
 
     /// The intercept, 0 without one.
     fn intercept(&self) -> f64;
+
+    /// The intercepts, one for each class where there are more than 2; their sum is 0 then.
+    fn intercepts(&self) -> Vec<f64> {
+        vec![self.intercept()]
+    }
+
+    /// Whether the last prepared move is a direction along which no row's loss ever rises, while some row's falls.
+    fn recedes(&self) -> bool {
+        false
+    }
 
     /// Whether steps take a parabola above the loss in place of its curvature: they are shorter, and always downhill.
     fn majorise(&mut self, _on: bool) {}

@@ -14,7 +14,7 @@ use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Settings};
 use crate::simd::axpy;
 use crate::solver::newton::{Report, Status, Stop};
-use crate::solver::{Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Solver, ridge_by_svd};
+use crate::solver::{Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Softmax, Solver, ridge_by_svd};
 
 /// Part of the mean square of `y - o` below which an objective is rounding.
 const ROUNDING: f64 = 1e-20;
@@ -102,8 +102,12 @@ pub(crate) fn solve_path(
     let (mean, variance) = target_moments(&design);
     let sd = unit_if_zero(variance.sqrt(), cell);
     let square = if matches!(cell.loss, LossKind::Squared(_)) { variance + mean * mean } else { 0.0 };
-    let least = design.y.iter().zip(&design.omega).map(|(y, w)| w * cell.loss.least(*y)).sum();
+    let rows = design.y.iter().zip(&design.omega);
+    let least = if cell.n_classes > 1 { 0.0 } else { rows.map(|(y, w)| w * cell.loss.least(*y)).sum() };
     let work = work(Frame::new(cell, &design.stats, sd), square, least);
+    if cell.n_classes > 1 {
+        return work.path(work.softmax(&design));
+    }
     with_loss!(cell.loss, loss => work.path(work.glm(loss, &design)))
 }
 
@@ -137,6 +141,10 @@ fn unit_if_zero(sd: f64, cell: &Cell) -> f64 {
     if cell.scale_y && sd > 0.0 { sd } else { 1.0 }
 }
 
+fn score_names(cell: &Cell) -> &'static [&'static str] {
+    if cell.n_classes > 1 { crate::metric::softmax_names() } else { crate::metric::names(cell.loss) }
+}
+
 /// A path without fits, for this reason.
 fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) -> Path {
     let nan = f64::NAN;
@@ -147,7 +155,7 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
         n_iter: 0,
         ill_conditioned: false,
     };
-    let scores = if data.split.test.is_empty() { 0 } else { crate::metric::names(cell.loss).len() };
+    let scores = if data.split.test.is_empty() { 0 } else { score_names(cell).len() };
     let fit = Fit {
         report,
         seconds: 0.0,
@@ -166,6 +174,13 @@ impl Work<'_> {
         let mean = crate::simd::dot(&design.omega, &design.y);
         let start = self.cell.fit_intercept.then(|| loss.null_range(&design.y, mean));
         Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
+    }
+
+    fn softmax<'d>(&self, design: &'d Design) -> Softmax<'d> {
+        let columns = self.frame.free.iter().map(|&j| Column::Dense(design.column(j))).collect();
+        let base = self.frame.base(design);
+        let Cell { n_classes, fit_intercept, .. } = *self.cell;
+        Softmax::new(n_classes, columns, &design.y, &design.omega, base, fit_intercept)
     }
 
     fn stop(&self, null_objective: f64) -> Stop<'_> {
@@ -318,6 +333,9 @@ impl Work<'_> {
             } else {
                 axpy(*w, column, eta);
             }
+        }
+        if self.cell.n_classes > 1 {
+            return crate::metric::softmax_scores(&rows.y, &eta, self.cell.n_classes, &rows.weights);
         }
         score(self.cell.loss, &rows.y, &eta, &rows.weights)
     }

@@ -76,6 +76,11 @@ fn settle<F: Fitter>(fitter: &mut F, b: &mut [f64], penalty: &Concave<'_>, alpha
         ill_conditioned = report.ill_conditioned;
         fitter.polish(&curve, &penalty.bounds, b);
         let off = tangent(b).violations(b, &fitter.slope()).into_iter().fold(fitter.intercept_slope(), f64::max);
+        if matches!(report.status, Status::Separated | Status::Overflow) {
+            // beyond its end a folded concave penalty no longer holds a coefficient back
+            status = report.status;
+            break;
+        }
         if off <= allowed {
             status = Status::Local;
         }

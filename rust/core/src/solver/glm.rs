@@ -1,6 +1,6 @@
 //! A loss on the rows of a design.
 
-use super::{Dual, Model, PIVOT_FLOOR};
+use super::{Dual, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
 use crate::columns::{Column, combine, correlate, correlate_pair, gram};
 use crate::linalg::{Cholesky, least_squares};
 use crate::loss::{Loss, Terms};
@@ -317,6 +317,17 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
 
     fn attains_least(&self) -> bool {
         self.loss.attains_least()
+    }
+
+    fn recedes(&self) -> bool {
+        let largest = self.step.iter().fold(0.0, |a: f64, d| a.max(d.abs()));
+        let unit = |d: f64| if d.abs() < NEGLIGIBLE_MOVE * largest { 0.0 } else { d / largest };
+        let rows = || (0..self.y.len()).filter(|&i| largest > 0.0 && self.omega[i] > 0.0);
+        let falls = |i: usize| {
+            let (y, eta) = (self.y[i], self.origin[i]);
+            self.loss.value(y, eta + unit(self.step[i])) < self.loss.value(y, eta)
+        };
+        rows().all(|i| self.loss.recedes(self.y[i], unit(self.step[i]))) && rows().any(falls)
     }
 }
 

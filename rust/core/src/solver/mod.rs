@@ -10,7 +10,7 @@
 
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
-use crate::penalty::{Directions, Penalty};
+use crate::penalty::{Directions, Penalty, ScaledPenalty};
 
 mod block;
 mod continuation;
@@ -20,6 +20,7 @@ mod gaussian;
 mod glm;
 mod least_squares;
 pub mod newton;
+mod softmax;
 
 pub use continuation::{Concave, Continuation};
 pub use coordinate::Quadratic;
@@ -27,6 +28,7 @@ pub use fitter::Fitter;
 pub use gaussian::Gaussian;
 pub use glm::Glm;
 pub use least_squares::ridge_by_svd;
+pub use softmax::Softmax;
 
 /// Solvers by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,7 @@ impl Solver {
         let smooth = shares.l1 + shares.norm == 0.0 && penalty.lower.is_none() && penalty.upper.is_none();
         match loss {
             _ if !penalty.kind.is_convex() => &[Solver::Auto, Solver::Continuation],
-            _ if loss.name() == "quantile" => &[Solver::Auto, Solver::InteriorPoint],
+            LossKind::Quantile(_) => &[Solver::Auto, Solver::InteriorPoint],
             LossKind::Squared(_) if n_classes == 1 && smooth => {
                 &[Solver::Auto, Solver::Cholesky, Solver::Svd, Solver::Newton]
             }
@@ -118,10 +120,16 @@ pub const GRAM_LIMIT: usize = 1500;
 /// Below this squared pivot (columns of unit norm) a Gram matrix has lost too many digits to be trusted.
 const PIVOT_FLOOR: f64 = 1e-11;
 
+/// Part of the largest move of a linear prediction below which another one counts as none.
+const NEGLIGIBLE_MOVE: f64 = 1e-6;
+
 /// A smooth loss at a position `b` (solver coordinates, centre at 0), with its intercept kept by the model itself.
 pub trait Model {
     /// Number of columns.
     fn n_columns(&self) -> usize;
+
+    /// Told the penalty of the fit that comes.
+    fn prepare(&mut self, _penalty: &ScaledPenalty) {}
 
     /// Mean loss at the position.
     fn loss(&self) -> f64;
@@ -156,7 +164,7 @@ pub trait Model {
     /// The intercept, 0 without one.
     fn intercept(&self) -> f64;
 
-    /// Intercepts of all classes.
+    /// The intercepts, one for each class where there are more than 2; their sum is 0 then.
     fn intercepts(&self) -> Vec<f64> {
         vec![self.intercept()]
     }
@@ -168,6 +176,11 @@ pub trait Model {
 
     /// Whether the position lies beyond what the loss can be computed for.
     fn overflows(&self) -> bool {
+        false
+    }
+
+    /// Whether the last prepared move is a direction along which no row's loss ever rises, while some row's falls.
+    fn recedes(&self) -> bool {
         false
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Model, Quadratic};
+use super::{Model, NEGLIGIBLE_MOVE, Quadratic};
 use crate::certificate::duality_gap;
 use crate::penalty::ScaledPenalty;
 use crate::simd::dot;
@@ -82,20 +82,29 @@ impl Stop<'_> {
 
 /// Minimises mean loss plus penalty from the model's position `b`.
 pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report {
+    model.prepare(penalty);
     let may_run_away = !model.attains_least() && !penalty.directions(b).is_empty();
     let mut progress = Progress::default();
     let mut ill_conditioned = false;
+    let mut running = false;
     let mut n_iter = 0;
     loop {
         let objective = model.loss() + penalty.value(b);
         let gap = duality_gap(model, penalty, b);
         progress.record(gap, objective);
-        // the classes are separable in unpenalised directions: coefficients would grow for ever
-        let runs_away = may_run_away && objective <= VANISHING * stop.null_objective;
+        // a loss on its way to a least value that no coefficients attain
+        let vanishes = may_run_away && objective <= VANISHING * stop.null_objective;
         let out_of_steps = n_iter >= stop.max_iter || stop.cancel.load(Ordering::Relaxed);
-        if out_of_steps || runs_away || progress.is_over(gap, &stop) {
-            let converged = !runs_away && progress.has_converged(gap, objective, &stop);
-            let status = if converged { Status::Converged } else { Status::MaxIter };
+        if out_of_steps || vanishes || progress.is_over(gap, &stop) {
+            let status = if model.overflows() {
+                Status::Overflow
+            } else if vanishes || running {
+                Status::Separated
+            } else if progress.has_converged(gap, objective, &stop) {
+                Status::Converged
+            } else {
+                Status::MaxIter
+            };
             return Report { status, gap, objective, n_iter, ill_conditioned };
         }
         progress.polished |= gap <= stop.allowed(objective);
@@ -103,6 +112,7 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
         let taken = step(model, penalty, b, &set);
         // a loss with straight or flat parts has places without curvature; a parabola above it leads away from them
         model.majorise(!taken.is_good());
+        running = may_run_away && taken.runs_away;
         // of the last step only: far from the solution a problem may be flat without columns that depend on others
         ill_conditioned = !taken.regular;
         n_iter += 1;
@@ -152,6 +162,7 @@ pub fn fit_null(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     let mut nothing = ScaledPenalty::none(b.len());
     nothing.lower.clone_from(&penalty.lower);
     nothing.upper.clone_from(&penalty.upper);
+    model.prepare(&nothing);
     let unpenalised = penalty.unpenalised();
     let columns: Vec<usize> = (0..b.len()).filter(|&j| unpenalised[j]).collect();
     let combined = penalty.directions(b).combined;
@@ -237,6 +248,8 @@ struct Taken {
     regular: bool,
     /// Share of the step that the line search took.
     share: f64,
+    /// Whether it went far along unpenalised columns in a direction in which no row's loss ever rises.
+    runs_away: bool,
 }
 
 impl Taken {
@@ -264,15 +277,26 @@ fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[u
     let regular = quadratic.minimise(&mut goal);
     let direction: Vec<f64> = goal.iter().zip(&start).map(|(g, s)| g - s).collect();
     let mut share = 0.0;
+    let mut runs_away = false;
     if direction.iter().all(|d| d.is_finite()) {
         model.aim(set, &direction);
         share = line_search(model, &local, &start, &direction, &slope);
         model.advance(share);
+        runs_away = is_free_move(&local, &direction) && model.recedes();
         for ((&j, s), (d, g)) in set.iter().zip(&start).zip(direction.iter().zip(&goal)) {
             b[j] = if share == 1.0 { *g } else { s + share * d };
         }
     }
-    Taken { regular, share }
+    Taken { regular, share, runs_away }
+}
+
+/// Whether a move is long and, but for a negligible part, one of unpenalised columns.
+fn is_free_move(penalty: &ScaledPenalty, direction: &[f64]) -> bool {
+    const LONG: f64 = 0.05;
+    let unpenalised = penalty.unpenalised();
+    let longest = direction.iter().fold(0.0, |a: f64, d| a.max(d.abs()));
+    let negligible = |(d, free): (&f64, &bool)| *free || d.abs() <= NEGLIGIBLE_MOVE * longest;
+    longest >= LONG && direction.iter().zip(&unpenalised).all(negligible)
 }
 
 /// Halves the step until the objective falls by a part of what the local model promises; 0 if it never does.

@@ -37,7 +37,7 @@ def test_an_axis_exists_iff_its_argument_was_a_sequence(X, targets, loss, subset
     sizes |= {} if subsets is None else {"subset": len(subsets)}
     sizes |= {} if np.ndim(alphas) == 0 and alphas is not None else {"alpha": 4 if alphas is None else len(alphas)}
     fits = tuple(axis for axis in ("subset", "alpha") if axis in sizes)
-    fields = ("intercept", "objective", "gap", "n_iter", "seconds", "status", "reason")
+    fields = ("intercept", "objective", "gap", "kkt", "n_iter", "seconds", "status", "reason")
     expected = dict.fromkeys(fields, fits) | {"coef": (*fits, "feature")}
     if folds:
         expected |= {f"fold_{field}": (*fits, "fold") for field in fields}

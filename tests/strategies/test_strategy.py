@@ -132,7 +132,7 @@ def test_y_is_scaled_for_the_squared_loss():
         ({"loss": "squared", "standardize": 1}, TypeError, "standardize must be True or False"),
         ({"loss": "squared", "scale_y": "yes"}, ValueError, "scale_y must be"),
         ({"loss": "logistic", "scale_y": True}, ValueError, "needs the squared loss"),
-        ({"loss": "squared", "solver": "lbfgs"}, ValueError, "solver must be 'auto'"),
+        ({"loss": "squared", "solver": "lbfgs"}, ValueError, "solver must be one of 'auto', 'cholesky'"),
         (
             {"loss": "squared", "transform": Nystroem(), "penalty": L2(center=[1])},
             ValueError,

@@ -1,7 +1,7 @@
 """Room between Python and the Rust core: solving the equation for many subsets, strengths, folds and strategies."""
 
-from metafit.engine.native import Cell, CellResult, Split, Table, run_cells, score_names
+from metafit.engine.native import Cell, CellResult, Split, Table, run_cells
 from metafit.engine.solution import Solution
 from metafit.engine.solve import solve
 
-__all__ = ["Cell", "CellResult", "Solution", "Split", "Table", "run_cells", "score_names", "solve"]
+__all__ = ["Cell", "CellResult", "Solution", "Split", "Table", "run_cells", "solve"]

@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from metafit.engine.native import Cell, CellResult, Split, Table, run_cells
 from metafit.engine.rows import FoldRows, Ints, Preparation, prepare
 from metafit.strategies.alphas import CV, OfMax, PerRow
+from metafit.strategies.penalties import Penalty, label_groups
 from metafit.strategies.strategy import Strategy
 from metafit.tasks.task import Task
 
-__all__ = ["Job", "Options", "Solved", "held_out_loss", "solve_jobs"]
+__all__ = ["Job", "Options", "Solved", "grouped", "held_out_loss", "solve_jobs"]
 
 #: What the engine calls the loss that strategies are compared by.
 _METRIC = {"regression": "mean_squared_error", "classification": "log_loss"}
-_GOOD = ("converged", "rank_deficient")
+_GOOD = ("converged", "rank_deficient", "local")
 #: Numbers that the tables of one call may hold: the transforms of a large task must not fill the memory.
 _CALL_SIZE = 8_000_000
 
@@ -196,24 +197,32 @@ class _Queue:
     splits: list[Split] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     _places: dict[Hashable, int] = field(default_factory=dict)
+    _penalties: dict[int, Penalty] = field(default_factory=dict)
 
     def add(self, bench: _Bench, job: Job, rows: FoldRows, alpha: _Alpha) -> int:
         """Ask for a strategy on training rows; return the place of its result."""
         strategy, split = job.strategy, self._split(bench, rows)
         columns = rows.columns(strategy.features) if bench.preparation is None else None
-        parts = (strategy.loss, strategy.penalty, strategy.standardize, strategy.scales_y)
+        parts = (strategy.loss, strategy.penalty, strategy.standardize, strategy.scales_y, strategy.solver)
         key = (split, _key(columns), parts, alpha.values.tobytes(), alpha.of_max)
         if key not in self._places:
             self._places[key] = len(self.cells)
-            self.cells.append(_cell(strategy, split, columns, alpha))
+            self.cells.append(_cell(job, self._penalty(job), split, columns, alpha))
         return self._places[key]
+
+    def _penalty(self, job: Job) -> Penalty:
+        """Return the penalty with its groups as labels; jobs that share a penalty share the answer."""
+        penalty = job.strategy.penalty
+        if id(penalty) not in self._penalties:
+            self._penalties[id(penalty)] = grouped(penalty, job.rows.task)
+        return self._penalties[id(penalty)]
 
     def add_inner(self, bench: _Bench, job: Job) -> list[int]:
         """Ask for the path of a job's alphas on its inner folds; for nothing where alpha is given."""
         alpha = job.strategy.alpha
         if not isinstance(alpha, CV) or isinstance(bench.table, str):
             return []
-        path = _Alpha(alpha.ratios(job.strategy.penalty.l1_ratio), of_max=True)
+        path = _Alpha(alpha.ratios(job.strategy.penalty.l1_share), of_max=True)
         folds = job.rows.inner(alpha.folds, alpha.random_state)
         return [self.add(bench, job, rows, path) for rows in folds if not rows.problem]
 
@@ -255,13 +264,27 @@ class _Queue:
         )
 
 
-def _cell(strategy: Strategy, split: int, columns: Ints | None, alpha: _Alpha) -> Cell:
+def grouped(penalty: Penalty, task: Task) -> Penalty:
+    """Return a penalty with the groups that it has on a task: by default the columns of each raw column.
+
+    Raises
+    ------
+    ValueError
+        If the groups name a column that the task does not have, or one twice.
+    """
+    return label_groups(penalty, task.columns, task.blocks, task.block_names)
+
+
+def _cell(job: Job, penalty: Penalty, split: int, columns: Ints | None, alpha: _Alpha) -> Cell:
+    strategy, n_classes = job.strategy, job.rows.task.n_classes or 0
     return Cell(
         alphas=alpha.values,
         split=split,
         columns=columns,
-        loss=strategy.equation_loss.name,
-        penalty=strategy.penalty,
+        loss=strategy.equation_loss,
+        penalty=penalty,
+        n_classes=n_classes if n_classes > 2 else 1,
+        solver=strategy.solver,
         of_max=alpha.of_max,
         standardize=strategy.standardize,
         scale_y=strategy.scales_y,
@@ -293,7 +316,7 @@ def _best_of_path(job: Job, alpha: CV, inner: Sequence[CellResult | str]) -> _Al
         return "alpha could not be chosen: no candidate converged on every inner fold"
     best = int(np.argmin(mean))
     seconds = sum(float(np.sum(result.seconds)) for result in solved)
-    return _Alpha(alpha.ratios(job.strategy.penalty.l1_ratio)[best : best + 1], True, seconds)
+    return _Alpha(alpha.ratios(job.strategy.penalty.l1_share)[best : best + 1], True, seconds)
 
 
 def _usable_loss(result: CellResult, kind: str) -> NDArray[np.float64]:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from metafit.engine import outside
 from metafit.engine.batches import Job, Options, Solved, solve_jobs
+from metafit.engine.native import predictions
+from metafit.engine.predicting import probabilities
 from metafit.engine.rows import Floats, FoldRows, Preparation, fill, one_blas_thread
-from metafit.engine.running import why_not
+from metafit.engine.running import outcome, why_not
 from metafit.strategies.strategy import Strategy
 from metafit.tasks.task import Task
 
@@ -89,8 +91,8 @@ class FittedStrategy:
         All encoded columns of the task, in the order of `coef`.
     coef : ndarray of shape (n_columns,) or (n_outputs,), or None
         In original units of the encoded columns, 0 where not chosen; after a transform one for each of its
-        outputs; None for estimators.
-    intercept : float
+        outputs; None for estimators. More than two classes have a row each.
+    intercept : float, or ndarray of shape (n_classes,) for more than two classes
         NaN for estimators.
     classes : ndarray or None
         Labels of a classification.
@@ -106,7 +108,7 @@ class FittedStrategy:
     features: list[str]
     columns: list[str]
     coef: Floats | None
-    intercept: float
+    intercept: float | Floats
     classes: NDArray[Any] | None
     encoder: Any
     _feature_of: list[str]
@@ -115,7 +117,7 @@ class FittedStrategy:
     _estimator: outside.FittedEstimator | None = None
 
     def predict(self, X: Any, *, offset: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Predict values, or class labels.
+        """Predict means or quantiles, as the loss has it, or class labels.
 
         Parameters
         ----------
@@ -134,7 +136,8 @@ class FittedStrategy:
             If columns are missing.
         """
         if self.classes is None:
-            return self._output(X, offset)
+            output = self._output(X, offset)
+            return output if self._estimator is not None else predictions(self.strategy.equation_loss, output)
         labels: NDArray[Any] = self.classes[self.predict_proba(X, offset=offset).argmax(axis=1)]
         return labels
 
@@ -158,7 +161,7 @@ class FittedStrategy:
         if self.classes is None:
             raise TypeError(f"{self.strategy.name} is a regression and has no probabilities")
         output = self._output(X, offset)
-        return output if output.ndim == 2 else _two_columns(output)
+        return output if self._estimator is not None else probabilities(output, len(self.classes))
 
     def coef_table(self) -> pd.DataFrame:
         """Return the coefficients in original units, one row for each encoded column.
@@ -166,8 +169,8 @@ class FittedStrategy:
         Returns
         -------
         DataFrame
-            Index: encoded column; columns ``feature`` (the raw column) and ``coef``. The first row is the
-            intercept.
+            Index: encoded column; columns ``feature`` (the raw column) and ``coef``, or for more than two classes
+            a column with the label of each class. The first row is the intercept.
 
         Raises
         ------
@@ -177,8 +180,11 @@ class FittedStrategy:
         if self.coef is None or self._preparation is not None:
             raise TypeError(f"{self.strategy.name} is not linear in the columns of the table")
         index = pd.Index(["(intercept)", *self.columns], name="column")
-        values = {"feature": ["", *self._feature_of], "coef": [self.intercept, *self.coef.tolist()]}
-        return pd.DataFrame(values, index=index)
+        table = pd.DataFrame({"feature": ["", *self._feature_of]}, index=index)
+        names = self.classes if self.coef.ndim == 2 and self.classes is not None else ["coef"]
+        for name, b, w in zip(names, np.atleast_1d(self.intercept), np.atleast_2d(self.coef), strict=True):
+            table[name] = [b, *w]
+        return table
 
     def encode(self, X: Any) -> Floats:
         """Return X as the task's encoded columns, NaN where missing."""
@@ -196,24 +202,25 @@ class FittedStrategy:
         assert self.coef is not None
         assert self._means is not None
         inputs = fill(matrix, self._means) if self._preparation is None else self._preparation.apply(matrix)
-        return np.asarray(inputs @ self.coef + self.intercept + known)
+        eta = inputs @ self.coef.T + self.intercept
+        return np.asarray(eta + (known if eta.ndim == 1 else np.reshape(known, (-1, 1))))
 
 
 def _from_engine(task: Task, strategy: Strategy, rows: FoldRows, solved: Solved) -> FittedStrategy:
     result = solved.result
-    if result is None or result.status[0] == "failed":
-        reason = solved.reason if result is None else result.reason[0]
+    status, reason = ("failed", solved.reason) if result is None else outcome(result)
+    if result is None or status == "failed":
         raise ValueError(f"{strategy.name} failed on task {task.name!r}: {reason}")
     return FittedStrategy(
         strategy=strategy,
-        status="not_converged" if result.status[0] == "max_iter" else "ok",
-        reason=result.reason[0],
+        status=status,
+        reason=reason,
         alpha=float(result.alphas[0]),
         gap=float(result.gap[0]),
         n_iter=float(result.n_iter[0]),
         seconds=solved.seconds,
         coef=result.coef[0],
-        intercept=float(result.intercept[0]),
+        intercept=result.intercept[0] if result.intercept.ndim == 2 else float(result.intercept[0]),
         _means=rows.means,
         _preparation=solved.preparation,
         **_columns(task, rows.choose(strategy.features)),
@@ -245,11 +252,3 @@ def _columns(task: Task, chosen: NDArray[np.intp]) -> dict[str, Any]:
         "encoder": task.encoder,
         "_feature_of": [task.block_names[block] for block in task.blocks],
     }
-
-
-def _two_columns(eta: Floats) -> Floats:
-    """Return the probabilities of both classes, accurate far out on either side."""
-    # exp never overflows: the larger class is 1 / (1 + exp(-|eta|)), the smaller what is left of it
-    small = np.exp(-np.abs(eta))
-    pair = np.column_stack([np.where(eta > 0, small, 1.0), np.where(eta > 0, 1.0, small)])
-    return pair / (1.0 + small)[:, None]

@@ -1,26 +1,28 @@
 """The border to the Rust core: tables, splits and cells in, certified fits out.
 
-This is the only module that imports `metafit._core`. It speaks of arrays alone; names, frames and defaults
-belong to the callers.
+No other module of the engine imports `metafit._core`. It speaks of arrays alone; names, frames and defaults belong
+to the callers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metafit import _core
-from metafit.strategies.penalties import L2, Penalty
+from metafit.strategies import losses, penalties
+from metafit.strategies.losses import Loss
+from metafit.strategies.penalties import Penalty
 
-__all__ = ["Cell", "CellResult", "Split", "Table", "run_cells", "score_names"]
+__all__ = ["Cell", "CellResult", "Split", "Table", "predictions", "refusal", "run_cells"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_L2 = L2()
+_L2 = penalties.resolve("l2")
 
 
 class Table:
@@ -31,7 +33,7 @@ class Table:
     X : array of float, shape (n_rows, n_columns)
         NaN marks a missing value.
     y : array of float, shape (n_rows,)
-        Targets; 0.0 and 1.0 for the logistic loss.
+        Targets; the numbers of the classes, 0.0, 1.0, ..., for losses of classifications.
     sample_weight, offset : array of float, shape (n_rows,), optional
         Row weights (at least 0) and offsets.
 
@@ -73,9 +75,12 @@ class Cell:
         Position of the split.
     columns : array of int, optional
         Columns that may differ from 0, ascending; None means all.
-    loss : {"squared", "logistic"}
+    loss : str or Loss
     penalty : Penalty
-        Factors and centre, where given, have an entry for each column of the table.
+        What it says of columns, it says of each column of the table; groups are labels.
+    n_classes : int, default=1
+        Number of classes where it is more than 2.
+    solver : str, default="auto"
     alphas : array of float, shape (n_alphas,)
         Strengths, in any order.
     of_max : bool, default=False
@@ -91,8 +96,10 @@ class Cell:
     alphas: ArrayLike
     split: int = 0
     columns: NDArray[Any] | None = None
-    loss: str = "squared"
+    loss: str | Loss = "squared"
     penalty: Penalty = _L2
+    n_classes: int = 1
+    solver: str = "auto"
     of_max: bool = False
     fit_intercept: bool = True
     standardize: bool = False
@@ -105,12 +112,14 @@ class CellResult:
 
     Attributes
     ----------
-    coef : array, shape (n_alphas, n_columns)
-        In original units, 0 outside the cell's columns; empty if not kept.
-    intercept, alphas, gap, objective, n_iter, seconds : array, shape (n_alphas,)
-        `gap` bounds the excess of `objective` over the least one.
+    coef : array, shape (n_alphas, n_columns), or (n_alphas, n_classes, n_columns) for more than 2 classes
+        In original units, 0 outside the cell's columns; without columns if not kept.
+    intercept : array, shape (n_alphas,) or (n_alphas, n_classes)
+    alphas, gap, kkt, objective, n_iter, seconds : array, shape (n_alphas,)
+        `gap` bounds the excess of `objective` over the least one; `kkt` is the largest distance of the loss's slope
+        from the subdifferential of the penalty.
     status : list of str
-        "converged", "max_iter", "rank_deficient" or "failed".
+        As in `metafit.Solution`.
     reason : list of str
         Why a fit failed, else "".
     scores : dict of str to array, shape (n_alphas,)
@@ -124,6 +133,7 @@ class CellResult:
     status: list[str]
     reason: list[str]
     gap: Floats
+    kkt: Floats
     objective: Floats
     n_iter: Ints
     seconds: Floats
@@ -138,25 +148,48 @@ class _Request:
     split: int
     columns: Ints | None
     loss: str
-    l1_ratio: float
+    loss_parameters: list[float]
+    penalty: str
+    penalty_parameters: list[float]
     factors: Floats | None
     center: Floats | None
+    lower: Floats | None
+    upper: Floats | None
+    groups: Ints | None
+    metric: Floats | None
     alphas: Floats
     of_max: bool
     fit_intercept: bool
     standardize: bool
     scale_y: bool
+    n_classes: int
+    solver: str
 
 
-def score_names(loss: str) -> list[str]:
-    """Return the names of a loss's held-out scores.
+def predictions(loss: Loss, eta: Floats) -> Floats:
+    """Return the means, quantiles or probabilities of the second class that belong to linear predictions.
 
     Examples
     --------
-    >>> score_names("squared")
-    ['mean_squared_error', 'r2_score']
+    >>> predictions(losses.resolve("logistic"), np.zeros((1, 2)))
+    array([[0.5, 0.5]])
     """
-    return _core.score_names(loss)
+    return _core.predictions(loss.name, loss.parameters, np.ravel(eta)).reshape(np.shape(eta))
+
+
+def refusal(cell: Cell, y: ArrayLike, sample_weight: ArrayLike | None) -> str:
+    """Say why a cell's loss cannot be fitted to these targets; empty if it can.
+
+    Examples
+    --------
+    >>> refusal(Cell(alphas=[], loss="logistic"), [0.0, 0.5], None)
+    'y holds 0.5, the logistic loss wants 0 and 1'
+    """
+    table = Table(np.empty((len(_floats(y)), 0)), y, sample_weight=sample_weight)
+    penalty = penalties.label_groups(cell.penalty.without_columns(), [], np.empty(0, dtype=np.int64))
+    bare = replace(cell, alphas=[1.0], of_max=False, columns=None, penalty=penalty, split=0)
+    [result] = run_cells(table, [Split(np.arange(table.n_rows), np.arange(0))], [bare])
+    return result.reason[0]
 
 
 def run_cells(
@@ -230,25 +263,61 @@ def run_cells(
 
 def _requests(cells: Sequence[Cell]) -> list[_Request]:
     """Cells as the core reads them; cells that share a penalty share its arrays."""
-    penalties = {id(cell.penalty): cell.penalty for cell in cells}
-    arrays = {key: (_maybe(penalty.factors), _maybe(penalty.center)) for key, penalty in penalties.items()}
-    return [_request(cell, *arrays[id(cell.penalty)]) for cell in cells]
+    different = {(id(cell.penalty), cell.n_classes): cell.penalty for cell in cells}
+    arrays = {key: _of_columns(penalty, key[1]) for key, penalty in different.items()}
+    return [_request(cell, arrays[id(cell.penalty), cell.n_classes]) for cell in cells]
 
 
-def _request(cell: Cell, factors: Floats | None, center: Floats | None) -> _Request:
+def _request(cell: Cell, of_columns: dict[str, Any]) -> _Request:
+    loss = losses.resolve(cell.loss)
     return _Request(
         split=cell.split,
         columns=None if cell.columns is None else _ints(cell.columns),
-        loss=cell.loss,
-        l1_ratio=cell.penalty.l1_ratio,
-        factors=factors,
-        center=center,
+        loss=loss.name,
+        loss_parameters=list(loss.parameters),
+        penalty=cell.penalty.name,
+        penalty_parameters=list(cell.penalty.parameters),
         alphas=np.atleast_1d(_floats(cell.alphas)),
         of_max=cell.of_max,
         fit_intercept=cell.fit_intercept,
         standardize=cell.standardize,
         scale_y=cell.scale_y,
+        n_classes=cell.n_classes,
+        solver=cell.solver,
+        **of_columns,
     )
+
+
+def _of_columns(penalty: Penalty, n_classes: int) -> dict[str, Any]:
+    """Write what a penalty says of columns as flat arrays."""
+    groups, metric = penalty.groups, _maybe(penalty.metric)
+    return {
+        "factors": _with_diagonal(_maybe(penalty.factors), metric),
+        "groups": None if groups is None else _codes(groups),
+        "metric": metric if metric is not None and metric.ndim == 2 else None,
+        **{name: _of_classes(getattr(penalty, name), n_classes) for name in ("center", "lower", "upper")},
+    }
+
+
+def _codes(labels: Sequence[int | str]) -> Ints:
+    """Labels numbered in the order in which they first stand."""
+    numbers: dict[int | str, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.int64)
+
+
+def _with_diagonal(factors: Floats | None, metric: Floats | None) -> Floats | None:
+    """Factors times a diagonal metric; infinity pins a column whatever the metric says."""
+    if metric is None or metric.ndim == 2:
+        return factors
+    return metric if factors is None else np.where(np.isinf(factors), np.inf, np.nan_to_num(factors, posinf=1) * metric)
+
+
+def _of_classes(values: Any, n_classes: int) -> Floats | None:
+    """Numbers of the columns of one class after another; one row is for all classes."""
+    if values is None:
+        return None
+    array = _floats(values)
+    return (array if array.ndim == 2 else np.tile(array, (n_classes, 1))).ravel()
 
 
 def _results(
@@ -256,30 +325,31 @@ def _results(
 ) -> list[CellResult]:
     """Cut the flat arrays of the core into one result a cell."""
     results = []
-    fit = coef = score = 0
-    names_of = {loss: score_names(loss) for loss in {cell.loss for cell in cells}}
+    fit = coef = intercept = score = 0
     status = np.asarray(raw["statuses"], dtype=object)[raw["status"]]
     for number, cell in enumerate(cells):
         split = splits[cell.split]
-        names = names_of[cell.loss] if len(split.test) else []
-        m, p = np.size(cell.alphas), tables[split.table].n_columns if keep_coef else 0
+        names = losses.resolve(cell.loss).scores if len(split.test) else []
+        m, k, p = np.size(cell.alphas), cell.n_classes, tables[split.table].n_columns if keep_coef else 0
         at = slice(fit, fit + m)
         scores = raw["scores"][score : score + m * len(names)].reshape(m, len(names))
+        classes = () if k == 1 else (k,)
         results.append(
             CellResult(
-                coef=raw["coef"][coef : coef + m * p].reshape(m, p),
+                coef=raw["coef"][coef : coef + m * k * p].reshape(m, *classes, p),
+                intercept=raw["intercept"][intercept : intercept + m * k].reshape(m, *classes),
                 status=status[at].tolist(),
                 reason=[raw["reasons"].get(i, "") for i in range(fit, fit + m)] if raw["reasons"] else [""] * m,
-                scores={name: scores[:, k] for k, name in enumerate(names)},
+                scores={name: scores[:, i] for i, name in enumerate(names)},
                 alpha_max=float(raw["alpha_max"][number]),
                 **{key: raw[key][at] for key in _PER_FIT},
             )
         )
-        fit, coef, score = fit + m, coef + m * p, score + m * len(names)
+        fit, coef, intercept, score = fit + m, coef + m * k * p, intercept + m * k, score + m * len(names)
     return results
 
 
-_PER_FIT = ("intercept", "alphas", "gap", "objective", "n_iter", "seconds")
+_PER_FIT = ("alphas", "gap", "kkt", "objective", "n_iter", "seconds")
 
 
 def _floats(values: ArrayLike) -> Floats:

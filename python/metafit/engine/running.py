@@ -14,17 +14,29 @@ from typing import Any
 import numpy as np
 
 from metafit.engine import outside
-from metafit.engine.batches import Job, Options, Solved, held_out_loss, solve_jobs
-from metafit.engine.native import Split
+from metafit.engine.batches import Job, Options, Solved, grouped, held_out_loss, solve_jobs
+from metafit.engine.native import CellResult, Split
 from metafit.engine.rows import FoldRows, one_blas_thread
 from metafit.strategies.features import Columns
 from metafit.strategies.strategy import Strategy
 from metafit.tasks.task import Task
 
-__all__ = ["FoldResult", "run_strategies", "why_not"]
+__all__ = ["FoldResult", "outcome", "run_strategies", "why_not"]
 
-#: What the engine's status means for a comparison. A minimum-norm solution is a solution.
-_STATUS = {"converged": "ok", "rank_deficient": "ok", "max_iter": "not_converged"}
+#: What the engine's status means for a comparison. A minimum-norm solution is a solution, and so is a stationary
+#: point where no more can be asked for.
+_STATUS = {
+    "converged": "ok",
+    "rank_deficient": "ok",
+    "local": "ok",
+    "max_iter": "not_converged",
+    "separated": "not_converged",
+    "overflow": "not_converged",
+}
+_REASON = {
+    "separated": "the classes are separated: without a penalty the coefficients run away",
+    "overflow": "linear predictions left the range of numbers",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class FoldResult:
     seconds : float
         What the strategy would have cost alone: choosing features, transform, inner folds, fit.
     gap : float
-        Duality gap that certifies the fit; NaN for estimators.
+        Duality gap that certifies the fit; infinite where there is none, NaN for estimators.
     n_iter, alpha : float
         Iterations, and the strength that was used; NaN for estimators.
     n_features : float
@@ -150,20 +162,37 @@ def why_not(task: Task, strategy: Strategy) -> str:
         return f"a strategy for {strategy.kind} on a task of {task.kind}"
     if strategy.estimator is not None:
         return outside.why_not(task, strategy)
-    if task.classes is not None and len(task.classes) > 2:
-        return f"the logistic loss is binary so far, the task has {len(task.classes)} classes"
-    return _misfit(task, strategy)
+    return _unfit_loss(task, strategy) or _misfit(task, strategy)
+
+
+def _unfit_loss(task: Task, strategy: Strategy) -> str:
+    """Say why a loss does not serve the classes of a task."""
+    loss = strategy.equation_loss
+    if task.classes is None:
+        return ""
+    if len(task.classes) > 2 and not loss.is_multinomial:
+        return f"the {loss.name} loss serves two classes, the task has {len(task.classes)}"
+    if not loss.has_probabilities:
+        return f"the {loss.name} loss gives no probabilities, by which classifications are compared"
+    return ""
 
 
 def _misfit(task: Task, strategy: Strategy) -> str:
-    """Say which part of a strategy names columns that the task does not have."""
+    """Say which part of a strategy speaks of columns or classes that the task does not have."""
     rule, penalty = strategy.features, strategy.penalty
     missing = sorted(set(rule.names) - set(task.block_names)) if isinstance(rule, Columns) else []
     if missing:
         return f"the task has no columns {missing}"
-    for name, values in (("factors", penalty.factors), ("center", penalty.center)):
-        if values is not None and len(values) != len(task.columns):
-            return f"{name} has {len(values)} values, the task has {len(task.columns)} encoded columns"
+    for name, n in penalty.widths.items():
+        if n != len(task.columns):
+            return f"{name} has {n} values, the task has {len(task.columns)} encoded columns"
+    for name, n in penalty.class_rows.items():
+        if n != (task.n_classes or 0) or n == 2:
+            return f"{name} has {n} rows, one a class of more than two; the task has {task.n_classes or 'no'} classes"
+    try:
+        grouped(penalty, task)
+    except ValueError as error:
+        return str(error)
     return ""
 
 
@@ -200,8 +229,7 @@ def _fold_result(job: Job, solved: Solved) -> FoldResult:
     if result is None:
         return FoldResult(job.strategy.id, job.fold, "failed", solved.reason)
     scores = {name: float(values[0]) for name, values in result.scores.items()}
-    status = _STATUS.get(result.status[0], "failed")
-    reason = result.reason[0]
+    status, reason = outcome(result)
     if status == "ok" and not np.isfinite(held_out_loss(result, job.strategy.kind)[0]):
         status, reason = "failed", "the held-out loss is not finite"
     return FoldResult(
@@ -218,6 +246,12 @@ def _fold_result(job: Job, solved: Solved) -> FoldResult:
     )
 
 
+def outcome(result: CellResult) -> tuple[str, str]:
+    """Return the status and the reason of the only fit of a result, as `FoldResult` has them."""
+    status = result.status[0]
+    return _STATUS.get(status, "failed"), result.reason[0] or _REASON.get(status, "")
+
+
 def _with_loss(scores: dict[str, float], rows: FoldRows) -> dict[str, float]:
     loss = scores["mean_squared_error" if rows.task.classes is None else "log_loss"]
     return {"loss": rows.relative(loss)} | scores
@@ -226,7 +260,7 @@ def _with_loss(scores: dict[str, float], rows: FoldRows) -> dict[str, float]:
 def _sizes(job: Job, solved: Solved) -> tuple[float, float]:
     """Return how many raw columns and how many coefficients a fit uses."""
     assert solved.result is not None
-    used = np.flatnonzero(solved.result.coef[0])
+    used = np.flatnonzero(np.atleast_2d(solved.result.coef[0]).any(axis=0))
     if solved.preparation is not None:
         return len(job.rows.choose(job.strategy.features)), len(used)
     return len(set(job.rows.task.blocks[used].tolist())), len(used)

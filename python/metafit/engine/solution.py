@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
-from scipy.special import expit
 
+from metafit.engine.native import predictions
+from metafit.engine.predicting import labels, probabilities
 from metafit.engine.validation import as_matrix, as_row_vector
+from metafit.strategies.losses import Loss
 
 __all__ = ["Solution"]
 
@@ -25,29 +28,39 @@ class Solution:
 
     Attributes
     ----------
+    loss : Loss
+        The loss that was minimised.
     coef : array, shape (..., n_features), or None
-        The fits on all rows, in original units; excluded features are 0. With keep="best" the best of them alone,
-        shape (n_features,); None with keep="scores".
+        The fits on all rows, in original units; excluded features are 0. More than two classes have an axis class
+        before the features. With keep="best" the best fit alone, without the axes (...); None with keep="scores".
     intercept : array, shape (...), or None
-        As coef.
+        As coef, without the features.
     alphas : array, shape (n_alphas,), or float
         The strengths solved.
-    objective, gap, n_iter, seconds : array, shape (...)
-        `gap` bounds how far the objective lies above the least one.
+    objective, n_iter, seconds : array, shape (...)
+    gap : array, shape (...)
+        Bounds how far the objective lies above the least one; infinite where no bound is known, as for penalties
+        that are not convex.
+    kkt : array, shape (...)
+        Largest distance of the loss's slope from the subdifferential of the penalty, in the coordinates that are
+        penalised: 0 at a stationary point.
     status : array of str, shape (...)
-        "converged", "max_iter", "rank_deficient" (dependent unpenalised columns) or "failed".
+        "converged", "max_iter", "separated" (classes that can be told apart without error, and nothing that holds the
+        coefficients back), "rank_deficient" (dependent unpenalised columns: the fit of least norm), "local" (a
+        stationary point of a problem that is not convex), "overflow" (linear predictions beyond what numbers hold) or
+        "failed".
     reason : array of str, shape (...)
         Why a fit failed, else "".
-    fold_coef, fold_intercept, fold_objective, fold_gap, fold_n_iter, fold_seconds, fold_status
+    fold_coef, fold_intercept, fold_objective, fold_gap, fold_kkt, fold_n_iter, fold_seconds, fold_status
         The same for the fits on training rows, with an axis fold after alpha; None without folds, and coefficients
         and intercepts only with keep="coef". So is `fold_reason`.
     scores : dict of str to array, shape (..., n_folds)
         Held-out scores, named as in `sklearn.metrics` without "_score": e.g. ``scores["log_loss"]``.
-    classes : array, shape (2,), or None
-        Labels of a classification; probabilities are of the second.
+    classes : array, shape (n_classes,), or None
+        Labels of a classification. Linear predictions of two classes are of the second.
     best : dict or None
-        With folds: the number of the subset and of the alpha with the least mean held-out loss (0 where there is
-        no such axis).
+        With folds: the number of the subset and of the alpha with the least mean held-out score (0 where there is
+        no such axis); which score, `loss.score` says.
     dims : dict of str to tuple of str
     feature_names : list of str
     column_means : array, shape (n_features,), or None
@@ -56,11 +69,13 @@ class Solution:
         Whether X was a frame, so that `predict` matches columns by name.
     """
 
+    loss: Loss
     coef: Floats | None
     intercept: Floats | None
     alphas: Any
     objective: Floats
     gap: Floats
+    kkt: Floats
     n_iter: NDArray[np.int64]
     seconds: Floats
     status: NDArray[np.str_]
@@ -70,6 +85,7 @@ class Solution:
     fold_intercept: Floats | None = None
     fold_objective: Floats | None = None
     fold_gap: Floats | None = None
+    fold_kkt: Floats | None = None
     fold_n_iter: NDArray[np.int64] | None = None
     fold_seconds: Floats | None = None
     fold_status: NDArray[np.str_] | None = None
@@ -92,7 +108,7 @@ class Solution:
 
         Returns
         -------
-        array, shape (..., n_rows)
+        array, shape (..., n_rows), or (..., n_rows, n_classes) for more than two classes
 
         Raises
         ------
@@ -102,17 +118,22 @@ class Solution:
         if self.coef is None or self.intercept is None:
             raise ValueError("the solution was made with keep='scores': it holds no coefficients to predict with")
         matrix = self._matrix(X)
-        shift = as_row_vector(offset, len(matrix), "offset")
-        eta = self.coef @ matrix.T + np.asarray(self.intercept)[..., None]
-        return eta if shift is None else eta + shift
+        shift = as_row_vector(offset, matrix.shape[0], "offset")
+        eta = _times(self.coef, matrix) + np.asarray(self.intercept)[..., None]
+        eta = eta if shift is None else eta + shift
+        return np.moveaxis(eta, -2, -1) if self._n_classes > 2 else eta
 
-    def _matrix(self, X: Any) -> Floats:
+    @property
+    def _n_classes(self) -> int:
+        return 0 if self.classes is None else len(self.classes)
+
+    def _matrix(self, X: Any) -> Any:
         matrix, names = as_matrix(X, allow_missing=self.column_means is not None)
         if matrix.shape[1] != len(self.feature_names):
             raise ValueError(f"X must have the {len(self.feature_names)} columns of the fit, got {matrix.shape[1]}")
         if hasattr(X, "columns") and self.has_names:
             matrix = matrix[:, self._order(names)]
-        if self.column_means is not None:
+        if self.column_means is not None and not scipy.sparse.issparse(matrix):
             matrix = np.where(np.isnan(matrix), self.column_means, matrix)
         return matrix
 
@@ -123,26 +144,28 @@ class Solution:
         return [names.index(name) for name in self.feature_names]
 
     def predict(self, X: Any, offset: Any = None) -> NDArray[Any]:
-        """Return predicted means, or labels of a classification, of every fit; shape (..., n_rows).
+        """Return what every fit predicts; shape (..., n_rows).
 
-        Parameters and errors are those of `decision_function`.
+        That is the mean of y for most losses of regressions (a rate, where the link is the logarithm), a quantile for
+        the quantile loss, and the likeliest label of a classification. Parameters and errors are those of
+        `decision_function`.
         """
         eta = self.decision_function(X, offset)
-        return eta if self.classes is None else self.classes[(eta > 0).astype(np.int64)]
+        return predictions(self.loss, eta) if self.classes is None else labels(eta, self.classes)
 
     def predict_proba(self, X: Any, offset: Any = None) -> Floats:
-        """Return class probabilities of every fit; shape (..., n_rows, 2).
+        """Return class probabilities of every fit; shape (..., n_rows, n_classes).
 
         Raises
         ------
         AttributeError
-            If the fit is a regression.
+            If the fit is a regression, or its loss gives no probabilities.
         """
         if self.classes is None:
             raise AttributeError("predict_proba exists for classifications only")
-        eta = self.decision_function(X, offset)
-        # each tail from its own side, so that small probabilities keep their digits
-        return np.stack([expit(-eta), expit(eta)], axis=-1)
+        if not self.loss.has_probabilities:
+            raise AttributeError(f"predict_proba does not exist: the {self.loss.name} loss gives no probabilities")
+        return probabilities(self.decision_function(X, offset), self._n_classes)
 
     def __repr__(self) -> str:
         sizes = dict(zip(self.dims["status"], self.status.shape, strict=True))
@@ -151,3 +174,11 @@ class Solution:
         statuses, counts = np.unique(self.status, return_counts=True)
         ended = ", ".join(f"{count} {status}" for status, count in zip(statuses, counts, strict=True))
         return f"Solution({axes}{folds}; {len(self.feature_names)} features; {ended})"
+
+
+def _times(coef: Floats, matrix: Any) -> Floats:
+    """Return coef @ matrix.T; a sparse matrix takes no more than two axes."""
+    if not scipy.sparse.issparse(matrix):
+        return np.asarray(coef @ matrix.T)
+    flat = coef.reshape(-1, coef.shape[-1])
+    return np.asarray(matrix @ flat.T).T.reshape(*coef.shape[:-1], matrix.shape[0])

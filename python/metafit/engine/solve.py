@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
-from metafit.engine.native import Cell, CellResult, Split, Table, run_cells
+from metafit.engine.native import Cell, CellResult, Split, Table, refusal, run_cells
 from metafit.engine.solution import Solution
 from metafit.engine.validation import Target, as_count, as_matrix, as_row_vector, as_splits, as_subsets, as_target
 from metafit.exceptions import ConvergenceWarning, RankWarning
 from metafit.strategies import losses, penalties
 from metafit.strategies.alphas import L1_RATIO_FLOOR
+from metafit.strategies.penalties import label_groups
+from metafit.strategies.solvers import check_solver
 
 __all__ = ["solve"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _ALL_ROWS = np.empty(0, dtype=np.int64)
-#: Whether a higher score is better, by the score that fits are compared by.
-_LOSS_SCORE = {"squared": "mean_squared_error", "logistic": "log_loss"}
 
 
 def solve(
@@ -42,7 +44,7 @@ def solve(
     fit_intercept: bool = True,
     standardize: bool = False,
     missing: Literal["error", "mean"] = "error",
-    solver: Literal["auto"] = "auto",
+    solver: str = "auto",
     tol: float = 1e-8,
     max_iter: int = 1000,
     keep: Literal["coef", "scores", "best"] = "coef",
@@ -55,16 +57,18 @@ def solve(
 
         sum_i v_i L(y_i, b + o_i + x_i'w) / sum_i v_i  +  alpha * Omega(w),
 
-    with row weights v, offsets o, and proves it by a duality gap.
+    with row weights v, offsets o, and proves it by a duality gap. For more than two classes b and w hold a number for
+    each class, and eta is a number for each class too.
 
     Parameters
     ----------
-    X : array-like or frame of numbers, shape (n_rows, n_features)
+    X : array-like, SciPy sparse or frame of numbers, shape (n_rows, n_features)
     y : array-like, shape (n_rows,)
-        Numbers, or two labels for the logistic loss.
-    loss : {"squared", "logistic"} or a loss of `metafit.losses`
-    penalty : {"l2", "l1", "elastic_net"} or a penalty of `metafit.penalties`
-        Factors and centre have one entry a feature.
+        Numbers, or labels for losses of classifications: two, or for the logistic loss any number.
+    loss : str or loss of `metafit.losses`, default="squared"
+        A name stands for the loss with its default parameters.
+    penalty : str or penalty of `metafit.penalties`, default="l2"
+        What it says of columns, it says of each feature. Penalties of groups need groups.
     alphas : float or sequence of float, optional
         Strengths, >= 0. None means `n_alphas` of them, evenly spaced in the logarithm from the least one that
         keeps all penalised coefficients at their centre (on all rows, for any subset) down to 1e-4 of it, or
@@ -80,13 +84,16 @@ def solve(
     sample_weight : array-like, shape (n_rows,), optional
         At least 0. They weigh the fit, the standardisation and the scores.
     offset : array-like, shape (n_rows,), optional
+        Added to the linear predictions. More than two classes get the same, which changes nothing.
     fit_intercept : bool, default=True
     standardize : bool, default=False
         Whether the penalty acts on coefficients of columns scaled to unit standard deviation over the
         training rows. Coefficients come back in original units either way.
     missing : {"error", "mean"}
         What to do with NaN in X: refuse it, or put the mean over the training rows in its place.
-    solver : {"auto"}
+    solver : str, default="auto"
+        "auto" takes the one that suits the problem. Others are "cholesky", "svd", "coordinate_descent", "newton",
+        "proximal_newton", "interior_point" and "continuation"; each serves some pairs of loss and penalty.
     tol : float, default=1e-8
         A fit has converged when its gap is at most ``tol`` times the larger of its objective and 1e-4 of the
         objective at the centre. Up to 1e-13 the fit runs to the floating-point floor, and has converged if it
@@ -107,14 +114,16 @@ def solve(
     Raises
     ------
     ValueError
-        If an argument cannot be used; the message names it, and the column.
+        If an argument cannot be used; the message names it, and the column. Also if y is nothing that the loss can
+        fit (a negative count); training rows of a fold that are not have status "failed" instead.
     MemoryError
         If the coefficients do not fit into memory: ask for keep="scores".
 
     Warns
     -----
     ConvergenceWarning
-        If fits did not reach the tolerance, or failed, with their numbers.
+        If fits did not reach the tolerance, ran away on separated classes, left the range of numbers, or failed,
+        with their numbers.
     RankWarning
         If unpenalised columns depend on each other.
 
@@ -137,33 +146,47 @@ def solve(
     loss, penalty = losses.resolve(loss), penalties.resolve(penalty)
     _check_options(missing, solver, keep, tol, max_iter, n_threads, folds, groups)
     matrix, names = as_matrix(X, allow_missing=missing == "mean")
-    n_rows = len(matrix)
-    target = as_target(y, n_rows, loss.kind)
+    n_rows = matrix.shape[0]
+    target = as_target(y, n_rows, loss)
     weight = as_row_vector(sample_weight, n_rows, "sample_weight")
     table = Table(matrix, target.values, sample_weight=weight, offset=as_row_vector(offset, n_rows, "offset"))
-    _check_penalty(penalty, len(names))
+    _check_penalty(penalty, len(names), target.n_classes, standardize)
     pairs = [] if folds is None else as_splits(folds, matrix, target, groups)
     problem = _Problem(
         table=table,
         splits=[Split(np.arange(n_rows), _ALL_ROWS), *(Split(train, test) for train, test in pairs)],
         subsets=[None] if subsets is None else list(as_subsets(subsets, names)),
-        cell=Cell(alphas=[], loss=loss.name, penalty=penalty, fit_intercept=fit_intercept, standardize=standardize),
+        cell=Cell(
+            alphas=[],
+            loss=loss,
+            penalty=label_groups(penalty, names),
+            n_classes=target.n_classes,
+            solver=solver,
+            fit_intercept=fit_intercept,
+            standardize=standardize,
+        ),
         options={"tol": tol, "max_iter": max_iter, "missing": missing, "n_threads": n_threads},
         progress=progress,
     )
+    _check_target(problem.cell, target, weight)
     grid = problem.grid(n_alphas) if alphas is None else _as_alphas(alphas)
     problem.reserve(len(grid), keep)
-    axes = _Axes(subset=subsets is not None, alpha=alphas is None or np.ndim(alphas) > 0, fold=bool(pairs))
+    axes = _Axes(
+        subset=subsets is not None,
+        alpha=alphas is None or np.ndim(alphas) > 0,
+        fold=bool(pairs),
+        classes=target.n_classes > 1,
+    )
     means = _column_means(matrix, weight) if missing == "mean" else None
-    solution = _Assembly(problem, grid, axes, target, names, means).solution(keep)
+    solution = _Assembly(problem, loss, grid, axes, target, names, means).solution(keep)
     return replace(solution, has_names=hasattr(X, "columns"))
 
 
 def _check_options(
     missing: str, solver: str, keep: str, tol: float, max_iter: int, n_threads: int | None, folds: Any, groups: Any
 ) -> None:
-    choices = {"missing": (missing, ("error", "mean")), "solver": (solver, ("auto",))}
-    choices["keep"] = (keep, ("coef", "scores", "best"))
+    check_solver(solver)
+    choices = {"missing": (missing, ("error", "mean")), "keep": (keep, ("coef", "scores", "best"))}
     for argument, (value, allowed) in choices.items():
         if value not in allowed:
             raise ValueError(f"{argument} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
@@ -178,11 +201,22 @@ def _check_options(
         raise ValueError("keep='best' compares held-out losses: it needs folds")
 
 
-def _check_penalty(penalty: penalties.Penalty, n_features: int) -> None:
-    for argument in ("factors", "center"):
-        values = getattr(penalty, argument)
-        if values is not None and len(values) != n_features:
-            raise ValueError(f"penalty.{argument} has {len(values)} entries, X has {n_features} columns")
+def _check_penalty(penalty: penalties.Penalty, n_features: int, n_classes: int, standardize: bool) -> None:
+    for argument, n in penalty.widths.items():
+        if n != n_features:
+            raise ValueError(f"penalty.{argument} has {n} entries, X has {n_features} columns")
+    for argument, n in penalty.class_rows.items():
+        if n != n_classes or n_classes == 1:
+            has = "more than two classes have a row each, here is one row" if n_classes == 1 else f"y has {n_classes}"
+            raise ValueError(f"penalty.{argument} has {n} rows, one a class: {has}")
+    if standardize and penalty.metric is not None:
+        raise ValueError("penalty.metric is in original units of the columns: it needs standardize=False")
+
+
+def _check_target(cell: Cell, target: Target, weight: Floats | None) -> None:
+    reason = refusal(cell, target.values, weight)
+    if reason:
+        raise ValueError(f"{losses.resolve(cell.loss)!r} cannot be fitted: {reason}")
 
 
 def _as_alphas(alphas: Any) -> Floats:
@@ -197,13 +231,15 @@ def _as_alphas(alphas: Any) -> Floats:
     return grid
 
 
-def _column_means(matrix: Floats, weight: Floats | None) -> Floats:
-    """Weighted means of the observed values; 0 where a column has none."""
-    observed = ~np.isnan(matrix)
+def _column_means(matrix: Any, weight: Floats | None) -> Floats | None:
+    """Weighted means of the observed values; 0 where a column has none. A sparse matrix has no gaps to fill."""
+    if scipy.sparse.issparse(matrix):
+        return None
     weights = np.ones(len(matrix)) if weight is None else weight
+    observed = ~np.isnan(matrix)
     total = weights @ observed
     sums = weights @ np.where(observed, matrix, 0.0)
-    return np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
+    return np.asarray(np.divide(sums, total, out=np.zeros_like(sums), where=total > 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +267,7 @@ class _Problem:
 
     def reserve(self, n_alphas: int, keep: str) -> None:
         """Ask for the memory of the answer before anything is computed."""
-        width = self.table.n_columns if keep == "coef" else 0
+        width = self.table.n_columns * self.cell.n_classes if keep == "coef" else 0
         # the figures of a fit, and its coefficients as the core and as the caller hold them
         n_bytes = len(self.subsets) * len(self.splits) * n_alphas * (400 + 16 * width)
         try:
@@ -249,7 +285,7 @@ class _Problem:
         if alpha_max == 0.0:
             alpha_max = 1.0
         ratio = 1e-4 if self.table.n_columns < self.table.n_rows else 1e-2
-        if self.cell.penalty.l1_ratio < L1_RATIO_FLOOR:
+        if self.cell.penalty.l1_share < L1_RATIO_FLOOR:
             ratio *= L1_RATIO_FLOOR
         return np.geomspace(alpha_max, alpha_max * ratio, n_alphas) if n_alphas > 1 else np.array([alpha_max])
 
@@ -261,10 +297,17 @@ class _Axes:
     subset: bool
     alpha: bool
     fold: bool
+    classes: bool
 
-    def names(self, *, fold: bool = False, feature: bool = False) -> tuple[str, ...]:
-        wanted = [("subset", self.subset), ("alpha", self.alpha), ("fold", fold), ("feature", feature)]
-        return tuple(name for name, there in wanted if there)
+    @property
+    def fits(self) -> tuple[str, ...]:
+        """Axes that tell the fits on all rows apart."""
+        return ("subset",) * self.subset + ("alpha",) * self.alpha
+
+    def within(self, field: str) -> tuple[str, ...]:
+        """Axes within a fit."""
+        is_of_classes = self.classes and field in ("coef", "intercept")
+        return ("class",) * is_of_classes + ("feature",) * (field == "coef")
 
     def shape(self, array: NDArray[Any]) -> NDArray[Any]:
         """Drop the axes subset (first) and alpha (second) of an array where they do not exist."""
@@ -273,7 +316,7 @@ class _Axes:
         return array if self.subset else array[0]
 
 
-_FIELDS = ("intercept", "objective", "gap", "n_iter", "seconds", "status", "reason")
+_FIELDS = ("intercept", "objective", "gap", "kkt", "n_iter", "seconds", "status", "reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,6 +324,7 @@ class _Assembly:
     """Runs a problem and puts the fits of its cells into arrays."""
 
     problem: _Problem
+    loss: losses.Loss
     grid: Floats
     axes: _Axes
     target: Target
@@ -294,8 +338,7 @@ class _Assembly:
         by_subset = [results[i : i + n_splits] for i in range(0, len(results), n_splits)]
         _warn(results)
         whole = self._stack([[group[0]] for group in by_subset], keep_coef)
-        fields = {key: array[..., 0, :] if key == "coef" else array[..., 0] for key, array in whole.items()}
-        parts: dict[str, Any] = {key: self.axes.shape(array) for key, array in fields.items()}
+        parts: dict[str, Any] = {key: self.axes.shape(array[:, :, 0]) for key, array in whole.items()}
         parts.setdefault("coef", None)
         if self.axes.fold:
             parts |= self._folds([group[1:] for group in by_subset], keep_coef)
@@ -304,6 +347,7 @@ class _Assembly:
         if keep == "scores":
             parts["intercept"] = parts["fold_intercept"] = None
         return Solution(
+            loss=self.loss,
             alphas=self.grid if self.axes.alpha else float(self.grid[0]),
             classes=self.target.classes,
             dims=self._dims(keep),
@@ -313,7 +357,7 @@ class _Assembly:
         )
 
     def _stack(self, groups: list[list[CellResult]], keep_coef: bool) -> dict[str, NDArray[Any]]:
-        """Arrays (subset, alpha, split[, feature]) of the fields of all results."""
+        """Arrays (subset, alpha, split, ...) of the fields of all results."""
         fields = (*_FIELDS, "coef") if keep_coef else _FIELDS
         return {
             key: np.array([np.stack([np.asarray(getattr(r, key)) for r in group], axis=1) for group in groups])
@@ -327,13 +371,14 @@ class _Assembly:
             name: np.array([np.stack([r.scores[name] for r in group], axis=1) for group in groups])
             for name in groups[0][0].scores
         }
-        mean_loss = scores[_LOSS_SCORE[self.problem.cell.loss]].mean(axis=-1)
-        parts["best"] = self._best(mean_loss)
+        parts["best"] = self._best(scores[self.loss.score])
         parts["scores"] = {name.removesuffix("_score"): self.axes.shape(array) for name, array in scores.items()}
         return parts
 
-    def _best(self, mean_loss: Floats) -> dict[str, int] | None:
-        if np.isnan(mean_loss).all():
+    def _best(self, loss: Floats) -> dict[str, int] | None:
+        """Least mean over the folds that any fit could be scored on."""
+        mean_loss = loss[..., ~np.isnan(loss).all(axis=(0, 1))].sum(axis=-1)
+        if np.isnan(loss).all() or np.isnan(mean_loss).all():
             return None
         subset, alpha = np.unravel_index(np.nanargmin(mean_loss), mean_loss.shape)
         return {"subset": int(subset), "alpha": int(alpha)}
@@ -346,26 +391,34 @@ class _Assembly:
         return {"coef": result.coef[best["alpha"]], "intercept": result.intercept[best["alpha"]]}
 
     def _dims(self, keep: str) -> dict[str, tuple[str, ...]]:
-        axes = self.axes
-        fits, features = axes.names(), axes.names(feature=True)
-        dims = dict.fromkeys(_FIELDS, fits)
-        dims["coef"] = ("feature",) if keep == "best" else features
-        dims["intercept"] = () if keep == "best" else fits
+        axes, fields = self.axes, (*_FIELDS, "coef")
+        dims = {field: axes.fits + axes.within(field) for field in fields}
+        if keep == "best":
+            dims |= {field: axes.within(field) for field in ("coef", "intercept")}
         if axes.fold:
-            dims |= {f"fold_{key}": axes.names(fold=True) for key in _FIELDS}
-            dims |= {"fold_coef": axes.names(fold=True, feature=True), "scores": axes.names(fold=True)}
+            dims |= {f"fold_{field}": (*axes.fits, "fold", *axes.within(field)) for field in fields}
+            dims["scores"] = (*axes.fits, "fold")
         return dims
+
+
+#: What is said of fits that ended like this.
+_COMPLAINTS = {
+    "max_iter": "did not reach the tolerance",
+    "separated": "ran away on separated classes",
+    "overflow": "left the range of numbers",
+    "failed": "failed",
+}
 
 
 def _warn(results: Sequence[CellResult]) -> None:
     """One warning a kind, with the number of fits."""
-    statuses = [status for result in results for status in result.status]
-    unfinished, failed = statuses.count("max_iter"), statuses.count("failed")
-    if unfinished or failed:
+    statuses = Counter(status for result in results for status in result.status)
+    counts = [f"{statuses[status]} {what}" for status, what in _COMPLAINTS.items() if statuses[status]]
+    if counts:
         reasons = sorted({reason for result in results for reason in result.reason if reason})
         why = f" ({'; '.join(reasons)})" if reasons else ""
-        message = f"of {len(statuses)} fits {unfinished} did not reach the tolerance, {failed} failed{why}"
+        message = f"of {statuses.total()} fits {', '.join(counts)}{why}"
         warnings.warn(message, ConvergenceWarning, stacklevel=4)
-    if "rank_deficient" in statuses:
-        message = f"{statuses.count('rank_deficient')} of {len(statuses)} fits have dependent unpenalised columns"
+    if statuses["rank_deficient"]:
+        message = f"{statuses['rank_deficient']} of {statuses.total()} fits have dependent unpenalised columns"
         warnings.warn(message, RankWarning, stacklevel=4)

@@ -9,9 +9,12 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
+
+from metafit.strategies.losses import Loss
 
 __all__ = ["Target", "as_count", "as_matrix", "as_row_vector", "as_splits", "as_subsets", "as_target"]
 
@@ -21,25 +24,36 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Targets as numbers, and the two labels that 0 and 1 stand for (None for a number)."""
+    """Targets as numbers, and the labels that 0, 1, ... stand for (None for a number)."""
 
     values: Floats
     classes: NDArray[Any] | None
 
+    @property
+    def n_classes(self) -> int:
+        """Number of classes where it is more than 2, else 1: two classes share one linear prediction."""
+        return 1 if self.classes is None or len(self.classes) == 2 else len(self.classes)
 
-def as_matrix(X: Any, *, allow_missing: bool = False) -> tuple[Floats, list[str]]:
+
+def as_matrix(X: Any, *, allow_missing: bool = False) -> tuple[Any, list[str]]:
     """Return X as a float64 matrix with its column names.
 
     Parameters
     ----------
-    X : array-like or frame (pandas, polars, any that narwhals reads), shape (n_rows, n_columns)
+    X : array-like, SciPy sparse or frame (pandas, polars, any that narwhals reads), shape (n_rows, n_columns)
     allow_missing : bool, default=False
-        Whether NaN may stay.
+        Whether NaN may stay (in a dense matrix).
+
+    Returns
+    -------
+    matrix : array, or for sparse X a csc_array without repeated entries
+    names : list of str
 
     Raises
     ------
     ValueError
-        If X is not a real two-dimensional table of numbers, or holds infinity, or NaN that may not stay.
+        If X is not a real two-dimensional table of numbers, repeats a column name, or holds infinity, or NaN that
+        may not stay.
 
     Examples
     --------
@@ -48,15 +62,42 @@ def as_matrix(X: Any, *, allow_missing: bool = False) -> tuple[Floats, list[str]
     ['x0', 'x1']
     """
     if scipy.sparse.issparse(X):
-        raise ValueError("X is sparse, which is not supported yet: pass X.toarray()")
+        return _from_sparse(X)
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     matrix, names = _from_frame(frame) if isinstance(frame, nw.DataFrame) else _from_array(X)
     _check_values(matrix, names, allow_missing)
     return matrix, names
 
 
+def _from_sparse(X: Any) -> tuple[Any, list[str]]:
+    if X.ndim != 2:
+        raise ValueError(f"X must be two-dimensional, got shape {X.shape}")
+    matrix = scipy.sparse.csc_array(X)
+    matrix = scipy.sparse.csc_array((_to_float(matrix.data, "X"), matrix.indices, matrix.indptr), shape=X.shape)
+    if not matrix.has_canonical_format:
+        # the arrays are the caller's
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    names = _numbered(X.shape[1])
+    bad = np.flatnonzero(~np.isfinite(matrix.data))
+    if len(bad):
+        column = np.searchsorted(matrix.indptr, bad[0], side="right") - 1
+        kind = "NaN" if np.isnan(matrix.data[bad[0]]) else "infinity"
+        raise ValueError(f"X holds {kind} in column {names[column]!r}, at row {matrix.indices[bad[0]]}; it is sparse")
+    if X.shape[0] == 0:
+        raise ValueError("X has no rows")
+    return matrix, names
+
+
+def _numbered(n_columns: int) -> list[str]:
+    return [f"x{j}" for j in range(n_columns)]
+
+
 def _from_frame(frame: nw.DataFrame[Any]) -> tuple[Floats, list[str]]:
     names = [str(name) for name in frame.columns]
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise ValueError(f"X repeats the column names {repeated}: each column needs its own")
     columns = [_numbers(column, name) for column, name in zip(frame.iter_columns(), names, strict=True)]
     return np.column_stack(columns) if columns else np.empty((len(frame), 0)), names
 
@@ -84,7 +125,7 @@ def _from_array(X: Any) -> tuple[Floats, list[str]]:
         raise ValueError(f"X must be two-dimensional, got shape {array.shape}")
     # the stride of a broadcast array is 0: the numbers are not there yet, and may not fit
     matrix = _to_float(array.copy() if 0 in array.strides and array.size > 1 else array, "X")
-    return matrix, [f"x{j}" for j in range(matrix.shape[1])]
+    return matrix, _numbered(matrix.shape[1])
 
 
 def _to_float(array: NDArray[Any], argument: str) -> Floats:
@@ -93,7 +134,9 @@ def _to_float(array: NDArray[Any], argument: str) -> Floats:
     if array.dtype.kind in "mM":
         raise ValueError(f"{argument} holds dates or durations ({array.dtype}): it wants numbers")
     try:
-        return np.asarray(array, dtype=np.float64)
+        # a long double that is too large becomes infinity, which is reported with its place
+        with np.errstate(over="ignore"):
+            return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{argument} must hold numbers: {error}") from None
 
@@ -149,6 +192,7 @@ def as_row_vector(values: Any, n_rows: int, argument: str) -> Floats | None:
     """
     if values is None:
         return None
+    _refuse_masked(values, argument)
     vector = _to_float(np.asarray(values), argument)
     if vector.shape != (n_rows,):
         raise ValueError(f"{argument} must have shape ({n_rows},), one value a row of X, got {vector.shape}")
@@ -159,6 +203,11 @@ def as_row_vector(values: Any, n_rows: int, argument: str) -> Floats | None:
     return vector
 
 
+def _refuse_masked(values: Any, argument: str) -> None:
+    if np.ma.is_masked(values):
+        raise ValueError(f"{argument} has masked cells: leave these rows out")
+
+
 def _check_weights(weights: Floats) -> None:
     if (weights < 0).any():
         raise ValueError(f"sample_weight is negative at row {np.flatnonzero(weights < 0)[0]}")
@@ -166,41 +215,54 @@ def _check_weights(weights: Floats) -> None:
         raise ValueError("sample_weight is 0 on every row")
 
 
-def as_target(y: Any, n_rows: int, kind: str) -> Target:
-    """Return y as numbers: as it is for a regression, 0 and 1 for a classification.
+def as_target(y: Any, n_rows: int, loss: Loss) -> Target:
+    """Return y as numbers: as it is for a regression, 0, 1, ... for the classes of a classification.
 
     Raises
     ------
     ValueError
-        If y is not a vector of n_rows values without holes, or a classification has not two classes.
+        If y is not a vector of n_rows values without holes, or has one class, or more than the loss serves.
 
     Examples
     --------
-    >>> as_target(["no", "yes", "no"], 3, "classification").values
+    >>> from metafit.strategies.losses import resolve
+    >>> as_target(["no", "yes", "no"], 3, resolve("logistic")).values
     array([0., 1., 0.])
     """
+    _refuse_masked(y, "y")
     array = np.asarray(y)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (n_rows,):
         raise ValueError(f"y must have shape ({n_rows},), one value a row of X, got {array.shape}")
-    if kind == "classification":
-        return _as_classes(array)
+    if loss.kind == "classification":
+        return _as_classes(array, loss)
     values = as_row_vector(array, n_rows, "y")
     assert values is not None
     return Target(values, None)
 
 
-def _as_classes(array: NDArray[Any]) -> Target:
+def _as_classes(array: NDArray[Any], loss: Loss) -> Target:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"y holds NaN or infinity, first at row {np.flatnonzero(~np.isfinite(array))[0]}")
-    if array.dtype.kind == "O" and any(value is None or value != value for value in array):
-        raise ValueError("y holds missing values")
-    classes, codes = np.unique(array, return_inverse=True)
-    if len(classes) != 2:
+    if array.dtype.kind == "c":
+        raise ValueError("y is complex: labels are text or real numbers")
+    if array.dtype.kind == "O" and pd.isna(array).any():
+        raise ValueError(f"y holds missing values, first at row {np.flatnonzero(pd.isna(array))[0]}")
+    classes, codes = _unique(array)
+    most = len(classes) if loss.is_multinomial else 2
+    if not 2 <= len(classes) <= most:
+        wanted = "at least two classes" if loss.is_multinomial else "two classes"
         shown = ", ".join(map(str, classes[:5]))
-        raise ValueError(f"y must hold two classes for the logistic loss, got {len(classes)}: {shown}")
+        raise ValueError(f"y must hold {wanted} for the {loss.name} loss, got {len(classes)}: {shown}")
     return Target(codes.astype(np.float64), classes)
+
+
+def _unique(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    try:
+        return np.unique(array, return_inverse=True)
+    except TypeError:
+        raise ValueError("y mixes labels that have no order, such as text and numbers: make them of one type") from None
 
 
 def as_subsets(subsets: Any, names: Sequence[str]) -> list[Ints]:

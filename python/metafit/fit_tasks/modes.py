@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from metafit.engine import Cell
 from metafit.fit_tasks.grouped import Loss
-from metafit.strategies.penalties import L2
+from metafit.strategies import penalties
 
 __all__ = ["MEANS", "MODES", "Candidate", "Path", "paths_for"]
 
@@ -82,7 +82,7 @@ class Path:
         factors = [1.0, *[self.ratio] * (len(center) - 1)]
         if math.isinf(self.strengths[0]):
             factors = [math.inf] * len(center)
-        penalty = L2(center=tuple(center.tolist()), factors=tuple(factors))
+        penalty = penalties.L2(center=tuple(center.tolist()), factors=tuple(factors))
         return {"loss": loss, "penalty": penalty, "fit_intercept": False}
 
     def alphas(self, weight: float) -> Floats:

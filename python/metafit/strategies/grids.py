@@ -10,22 +10,26 @@ from typing import Any
 from sklearn.kernel_approximation import Nystroem
 from sklearn.preprocessing import SplineTransformer
 
-from metafit.strategies import losses
+from metafit.strategies import losses, penalties
 from metafit.strategies.alphas import CV, Alpha, OfMax, PerRow
 from metafit.strategies.features import TopK
-from metafit.strategies.penalties import L1, L2, ElasticNet, Penalty
+from metafit.strategies.penalties import Penalty
 from metafit.strategies.strategy import Strategy
 from metafit.strategies.transforms import Clipped, OnContinuous
 
 __all__ = ["default_strategies", "grid"]
 
+L1: Any = penalties.L1
+L2: Any = penalties.L2
+ElasticNet: Any = penalties.ElasticNet
+
 
 def grid(**choices: Any) -> list[Strategy]:
     """Return every sensible combination of choices, each once.
 
-    Left out are combinations that contradict themselves (``scale_y=True`` with the logistic loss, factors for
-    each column after a transform) and repetitions of the same fit: an elastic net at an l1_ratio of 0 or 1 is
-    L2 or L1, and at alpha 0 all penalties are one.
+    Left out are combinations that contradict themselves (``scale_y=True`` with the logistic loss, factors or
+    groups of columns after a transform) and repetitions of the same fit: an elastic net at an l1_ratio of 0 or 1
+    is L2 or L1, and at alpha 0 all penalties are one.
 
     Parameters
     ----------
@@ -75,7 +79,7 @@ def default_strategies(kind: str) -> list[Strategy]:
     >>> len(strategies), strategies[0].name
     (60, 'squared l2 per_row(1)')
     """
-    by_kind = {loss.kind: loss() for loss in losses.REGISTRY.values()}
+    by_kind = {"regression": losses.Squared(), "classification": losses.Logistic()}
     if kind not in by_kind:
         raise ValueError(f"kind must be one of {sorted(by_kind)}, got {kind!r}")
     parts = _linear() + _screened() + _raw() + _splines() + _kernels()
@@ -154,22 +158,29 @@ def _as_options(argument: str, values: Any) -> Sequence[Any]:
     return options
 
 
+def _of_columns(penalty: Penalty) -> dict[str, Any]:
+    """Return what every penalty may say of single columns."""
+    return {argument: getattr(penalty, argument) for argument in ("factors", "center", "lower", "upper")}
+
+
 def _is_sensible(parts: dict[str, Any]) -> bool:
     """Tell combinations that contradict themselves from those that are merely unusual."""
     if parts.get("scale_y") is True and losses.resolve(parts["loss"]) != losses.Squared():
         return False
     penalty = parts.get("penalty")
-    per_column = isinstance(penalty, Penalty) and penalty.is_per_column
-    return not (per_column and parts.get("transform") is not None)
+    is_of_columns = isinstance(penalty, Penalty) and (penalty.is_per_column or penalty.has_groups)
+    has_metric = isinstance(penalty, Penalty) and penalty.metric is not None
+    if has_metric and parts.get("standardize", True):
+        return False
+    return not (is_of_columns and parts.get("transform") is not None)
 
 
 def _simplest(strategy: Strategy) -> Strategy:
     """Return the plainest strategy that fits the same."""
     penalty, alpha = strategy.penalty, strategy.alpha
     if alpha in (0.0, PerRow(0.0), OfMax(0.0)):
-        penalty, alpha = L2(factors=penalty.factors, center=penalty.center), 0.0
+        penalty, alpha = penalty if isinstance(penalty, L2) else L2(**_of_columns(penalty)), 0.0
     elif isinstance(penalty, ElasticNet) and penalty.l1_ratio in (0.0, 1.0):
-        plain = L1 if penalty.l1_ratio else L2
-        penalty = plain(factors=penalty.factors, center=penalty.center)
+        penalty = (L1 if penalty.l1_ratio else L2)(**_of_columns(penalty))
     scale_y = "auto" if strategy.scale_y == isinstance(strategy.loss, losses.Squared) else strategy.scale_y
     return replace(strategy, penalty=penalty, alpha=alpha, scale_y=scale_y)

@@ -1,60 +1,53 @@
 """The losses L(y, eta) of the equation, with eta = b + o + phi(x)'w.
 
-============ =========================== ================ ==================
-name         L(y, eta)                   prediction       kind
-============ =========================== ================ ==================
-``squared``  (y - eta)^2 / 2             eta              regression
-``logistic`` log(1 + exp(eta)) - y eta   1/(1+exp(-eta))  classification
-============ =========================== ================ ==================
-
-They are descriptions only: the values and derivatives live in the Rust core.
+They are descriptions only: formulas, values and derivatives live in the Rust core, from whose registry the classes
+of this module are made. Each has a snake_case ``name``, by which every function here takes it as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from metafit.strategies.parts import Part, lookup
+from metafit.strategies.parts import lookup
+from metafit.strategies.registered import Registered, loss_specs, make_class
 
-__all__ = ["REGISTRY", "Logistic", "Loss", "Squared", "resolve"]
 
+@dataclass(frozen=True, repr=False)
+class Loss(Registered):
+    """Base of the losses.
 
-class Loss(Part):
-    """Base of the losses: a ``name`` and the ``kind`` of task that they serve."""
+    Attributes
+    ----------
+    name : str
+    kind : {"regression", "classification"}
+        The kind of task that it serves.
+    scores : list of str
+        Names of the held-out scores that fits get.
+    score : str
+        The one of them, lower is better, that fits are compared by.
+    has_probabilities : bool
+        Whether predictions are probabilities of classes.
+    is_multinomial : bool
+        Whether it serves more than two classes, in its symmetric softmax form.
+    """
 
     kind: ClassVar[str]
+    scores: ClassVar[list[str]]
+    score: ClassVar[str]
+    has_probabilities: ClassVar[bool]
+    is_multinomial: ClassVar[bool]
 
 
-@dataclass(frozen=True)
-class Squared(Loss):
-    """Half the squared error, ``L = (y - eta)^2 / 2``: the mean of y given x.
+REGISTRY: dict[str, type[Loss]] = {spec["name"]: make_class(spec, Loss, __name__) for spec in loss_specs()}
 
-    Examples
-    --------
-    >>> Squared().name, Squared().kind
-    ('squared', 'regression')
-    """
+globals().update({loss.__name__: loss for loss in REGISTRY.values()})
 
-    name: ClassVar[str] = "squared"
-    kind: ClassVar[str] = "regression"
+__all__ = ["REGISTRY", "Loss", "resolve"] + [loss.__name__ for loss in REGISTRY.values()]
 
+if TYPE_CHECKING:
 
-@dataclass(frozen=True)
-class Logistic(Loss):
-    """Negative Bernoulli log-likelihood, ``L = log(1 + exp(eta)) - y eta`` with y in {0, 1}.
-
-    Examples
-    --------
-    >>> Logistic().name, Logistic().kind
-    ('logistic', 'classification')
-    """
-
-    name: ClassVar[str] = "logistic"
-    kind: ClassVar[str] = "classification"
-
-
-REGISTRY: dict[str, type[Loss]] = {loss.name: loss for loss in (Squared, Logistic)}
+    def __getattr__(name: str) -> Any: ...
 
 
 def resolve(loss: str | Loss) -> Loss:

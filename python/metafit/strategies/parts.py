@@ -56,8 +56,10 @@ def lookup(name: Any, registry: Mapping[str, type[P]], argument: str) -> type[P]
     return registry[name]
 
 
-def check_number(value: Any, argument: str, *, low: float = 0.0, high: float = math.inf) -> float:
-    """Return ``value`` as a float, finite and within ``[low, high]``.
+def check_number(
+    value: Any, argument: str, *, low: float = 0.0, high: float = math.inf, is_open: bool = False
+) -> float:
+    """Return ``value`` as a float, finite and within ``[low, high]``, without the two ends if ``is_open``.
 
     Raises
     ------
@@ -70,9 +72,11 @@ def check_number(value: Any, argument: str, *, low: float = 0.0, high: float = m
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{argument} must be a number, got {value!r}") from None
-    if not (math.isfinite(number) and low <= number <= high):
-        upper = f" and <= {high:g}" if math.isfinite(high) else ""
-        raise ValueError(f"{argument} must be finite, >= {low:g}{upper}, got {number}")
+    is_inside = low < number < high if is_open else low <= number <= high
+    if not (math.isfinite(number) and is_inside):
+        above, below = (">", "<") if is_open else (">=", "<=")
+        upper = f" and {below} {high:g}" if math.isfinite(high) else ""
+        raise ValueError(f"{argument} must be finite, {above} {low:g}{upper}, got {number}")
     return number
 
 
@@ -88,10 +92,10 @@ def _plain(value: Any) -> Any:
     """JSON knows neither tuples nor infinity."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return "inf" if value == math.inf else value
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _unplain(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_unplain(item) for item in value)
-    return math.inf if value == "inf" else value
+    return float(value) if value in ("inf", "-inf") else value

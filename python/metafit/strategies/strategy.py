@@ -20,12 +20,13 @@ from metafit.strategies import alphas, losses, penalties
 from metafit.strategies import features as rules
 from metafit.strategies.features import FeatureRule
 from metafit.strategies.parts import Part, from_plain, to_plain
+from metafit.strategies.solvers import check_solver
 from metafit.strategies.wrapped import Wrapped, canonical_json
 
 __all__ = ["Strategy"]
 
 _ALL = rules.All()
-_RIDGE = penalties.L2()
+_RIDGE = penalties.resolve("l2")
 _ONE_ROW = alphas.PerRow(1.0)
 
 
@@ -36,21 +37,22 @@ class Strategy:
     Parameters
     ----------
     loss : str or losses.Loss
-        "squared" serves regression, "logistic" classification.
+        A loss of the task's kind, e.g. "squared" or "huber" for regression, "logistic" for classification.
     features : features.FeatureRule, default=All()
         Which raw columns to look at.
     transform : scikit-learn transformer, optional
         Fitted on the imputed, standardised training rows of the chosen columns.
     penalty : str or penalties.Penalty, default=L2()
-        With factors or a centre it holds one number for each encoded column of the task.
+        With factors, a centre or bounds it holds one number for each encoded column of the task. Groups are by
+        default the encoded columns of each raw column. A metric needs standardize=False.
     alpha : float or alphas.Alpha, default=PerRow(1.0)
         How strong the penalty is.
     standardize : bool, default=True
         Solve with columns of unit variance (coefficients are given in original units all the same).
     scale_y : bool or "auto", default="auto"
         Solve with y of unit variance; "auto" does so for the squared loss.
-    solver : {"auto"}
-        Which solver of the engine.
+    solver : str, default="auto"
+        Which solver of the engine, as in `metafit.solve`.
     estimator : scikit-learn estimator, optional
         Use `from_estimator`.
 
@@ -96,7 +98,7 @@ class Strategy:
         estimator: Any = None,
     ) -> None:
         if estimator is None and loss is None:
-            raise TypeError("loss is required: 'squared' for regression, 'logistic' for classification")
+            raise TypeError("loss is required: e.g. 'squared' for regression, 'logistic' for classification")
         parts = {
             "loss": None if loss is None else losses.resolve(loss),
             "features": _as_rule(features),
@@ -105,7 +107,7 @@ class Strategy:
             "alpha": alphas.resolve(alpha),
             "standardize": standardize,
             "scale_y": scale_y,
-            "solver": solver,
+            "solver": check_solver(solver),
             "estimator": None if estimator is None else _as_estimator(estimator),
         }
         for field, value in parts.items():
@@ -167,6 +169,7 @@ class Strategy:
         words += [] if self.transform is None else [self.transform.name]
         words += [] if self.standardize else ["raw_x"]
         words += [] if self.scale_y == "auto" else [f"scale_y={self.scale_y}"]
+        words += [] if self.solver == "auto" else [f"solver={self.solver}"]
         return " ".join(words)
 
     @cached_property
@@ -209,12 +212,12 @@ def _check_options(strategy: Strategy) -> None:
         raise TypeError(f"standardize must be True or False, got {strategy.standardize!r}")
     if strategy.scale_y not in ("auto", True, False):
         raise ValueError(f"scale_y must be True, False or 'auto', got {strategy.scale_y!r}")
-    if strategy.solver != "auto":
-        raise ValueError(f"solver must be 'auto', got {strategy.solver!r}")
     if strategy.scale_y is True and not isinstance(strategy.loss, losses.Squared):
         raise ValueError(f"scale_y=True needs the squared loss, got {strategy.loss}")
-    if strategy.transform is not None and strategy.penalty.is_per_column:
-        raise ValueError("a penalty with factors or center cannot follow a transform: it makes new columns")
+    if strategy.transform is not None and (strategy.penalty.is_per_column or strategy.penalty.has_groups):
+        raise ValueError("a penalty of single columns or of groups cannot follow a transform: it makes new columns")
+    if strategy.standardize and strategy.penalty.metric is not None:
+        raise ValueError("a metric is in original units of the columns: it needs standardize=False")
 
 
 def _check_alone(strategy: Strategy) -> None:

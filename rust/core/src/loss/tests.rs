@@ -120,7 +120,7 @@ fn least<L: Loss>(loss: L, y: f64, draw: &Draw) -> Verdict {
 }
 
 fn brackets<L: Loss>(loss: L, y: f64, draw: &Draw) -> Verdict {
-    let eta = draw.eta.clamp(-40.0, 40.0);
+    let eta = draw.eta;
     let here = loss.terms(y, eta);
     prop_assert_eq!(loss.fenchel(y, eta, here.residual, here.residual), 0.0);
     let theta = loss.feasible_scale(y, draw.theta) * draw.theta;

@@ -57,8 +57,8 @@ pub struct Softmax<'a> {
 
 impl<'a> Softmax<'a> {
     /// Starts at 0 on the columns and at the best intercepts for that. `y` holds the numbers of classes from 0,
-    /// `base` a value for every class and row, class by class. Columns that are `unpenalised` in all classes get Newton
-    /// steps whose sum over the classes is 0; without that their systems would be singular.
+    /// `base` a value for every class and row, class by class. Newton systems are regular on columns that are said to be
+    /// `unpenalised` (in all classes), where only differences between the classes mean anything.
     pub fn new(
         n_classes: usize,
         columns: Vec<Column<'a>>,
@@ -94,6 +94,15 @@ impl<'a> Softmax<'a> {
         };
         model.start();
         model
+    }
+
+    /// Gives the unpenalised columns' coefficients the sum 0 over the classes, which the loss does not see.
+    pub fn level(&self, b: &mut [f64]) {
+        let p = self.columns.len();
+        for &j in &self.unpenalised {
+            let mean = b.iter().skip(j).step_by(p).sum::<f64>() / self.n_classes as f64;
+            b.iter_mut().skip(j).step_by(p).for_each(|b| *b -= mean);
+        }
     }
 
     fn start(&mut self) {
@@ -251,7 +260,7 @@ impl Model for Softmax<'_> {
         let system = self.system_on(set, self.majorising);
         let (mut hessian, slope) = (system.hessian.clone(), system.slope.clone());
         self.system = Some(system);
-        self.level(set, &mut hessian);
+        self.regularise(set, &mut hessian);
         (hessian, slope)
     }
 

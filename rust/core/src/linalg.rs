@@ -3,9 +3,9 @@
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, MatMut, MatRef, Par, Side};
 
-use crate::simd::multiply;
+use crate::simd::{axpy, dot, multiply};
 
 /// Rows of a block that stays in the L2 cache while its outer products are added up.
 const BLOCK_BYTES: usize = 512 * 1024;
@@ -110,6 +110,45 @@ impl Cholesky {
     }
 }
 
+/// Eigenvalues and eigenvectors (one after another) of a symmetric k x k matrix.
+pub fn eigen(matrix: &[f64], k: usize) -> Option<(Vec<f64>, Vec<f64>)> {
+    if k == 0 {
+        return Some((vec![], vec![]));
+    }
+    let decomposed = MatRef::from_column_major_slice(matrix, k, k).self_adjoint_eigen(Side::Lower).ok()?;
+    let values = decomposed.S().column_vector().iter().copied().collect();
+    let vectors = (0..k).flat_map(|i| (0..k).map(move |j| (j, i))).map(|(j, i)| decomposed.U()[(j, i)]).collect();
+    Some((values, vectors))
+}
+
+/// Solution of least norm (columns scaled to a unit diagonal) of a symmetric positive semidefinite system. Eigenvalues below
+/// `k eps` of the largest count as zero.
+pub fn solve_singular(matrix: &[f64], rhs: &[f64]) -> Option<Vec<f64>> {
+    let k = rhs.len();
+    let root = |d: f64| if d > 0.0 { d.sqrt().recip() } else { 0.0 };
+    let scale: Vec<f64> = (0..k).map(|j| root(matrix[j * k + j])).collect();
+    let scaled: Vec<f64> = (0..k * k).map(|at| matrix[at] * scale[at / k] * scale[at % k]).collect();
+    let (values, vectors) = eigen(&scaled, k)?;
+    let cutoff = 4.0 * k as f64 * f64::EPSILON * values.iter().fold(0.0, |a: f64, v| a.max(*v));
+    let target: Vec<f64> = rhs.iter().zip(&scale).map(|(r, s)| r * s).collect();
+    let mut x = vec![0.0; k];
+    for (value, vector) in values.iter().zip(vectors.chunks_exact(k)).filter(|(value, _)| **value > cutoff) {
+        axpy(dot(vector, &target) / value, vector, &mut x);
+    }
+    x.iter_mut().zip(&scale).for_each(|(x, s)| *x *= s);
+    x.iter().all(|v| v.is_finite()).then_some(x)
+}
+
+/// An orthonormal basis of the row space of an m x k matrix. Singular values below `max(m, k) eps` of the largest count as
+/// zero.
+pub fn row_space(a: &[f64], m: usize, k: usize) -> Option<Vec<Vec<f64>>> {
+    let svd = MatRef::from_column_major_slice(a, m, k).thin_svd().ok()?;
+    let values = svd.S().column_vector();
+    let cutoff = m.max(k) as f64 * f64::EPSILON * values.iter().fold(0.0, |a: f64, v| a.max(*v));
+    let kept = values.iter().enumerate().filter(|(_, value)| **value > cutoff);
+    Some(kept.map(|(i, _)| (0..k).map(|j| svd.V()[(j, i)]).collect()).collect())
+}
+
 /// Solution of a least-squares problem by the singular value decomposition.
 pub struct LeastSquares {
     /// The solution of least norm.
@@ -140,7 +179,6 @@ pub fn least_squares(a: &[f64], m: usize, k: usize, b: &[f64]) -> Option<LeastSq
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::dot;
     use proptest::prelude::*;
 
     fn matrix(k: usize, n: usize, values: &[f64]) -> Vec<Vec<f64>> {

@@ -14,7 +14,7 @@ use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Settings};
 use crate::simd::axpy;
 use crate::solver::newton::{Report, Status, Stop};
-use crate::solver::{Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Softmax, Solver, ridge_by_svd};
+use crate::solver::{Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Softmax, Solver, ridge_by_svd, shorten_fit};
 
 /// Part of the mean square of `y - o` below which an objective is rounding.
 const ROUNDING: f64 = 1e-20;
@@ -262,8 +262,7 @@ impl Work<'_> {
             let left = Stop { max_iter: stop.max_iter - report.n_iter, ..*stop };
             return self.fit_on_rows(&penalty, b, &left, start);
         }
-        let dependent = report.ill_conditioned && !penalty.directions(b).is_empty();
-        if dependent && report.status == Status::Converged {
+        if report.ill_conditioned && report.status == Status::Converged && self.shorten(&penalty, b) {
             report.status = Status::RankDeficient;
         }
         self.finish(report, &penalty, b, fitter, start)
@@ -290,6 +289,28 @@ impl Work<'_> {
             report.status = Status::RankDeficient;
         }
         self.finish(report, penalty, &b, &mut model, start)
+    }
+
+    /// Makes the least norm of a fit whose unpenalised columns depend on each other; false if they do not.
+    fn shorten(&self, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        let (m, none) = (self.frame.free.len(), penalty.unpenalised());
+        let is_free = |a: &usize| (0..self.cell.n_classes).all(|class| none[class * m + a]);
+        let local: Vec<usize> = (0..m).filter(is_free).collect();
+        if local.is_empty() {
+            return false;
+        }
+        let columns: Vec<usize> = local.iter().map(|&a| self.frame.free[a]).collect();
+        let norm: Vec<f64> = local.iter().map(|&a| self.frame.norm()[a]).collect();
+        let is_bounded = (0..b.len()).any(|at| none[at] && penalty.is_bounded(at));
+        let design = self.data.design(self.cell.fit_intercept);
+        let mut dependent = false;
+        for class in 0..self.cell.n_classes {
+            let mut part: Vec<f64> = local.iter().map(|a| b[class * m + a]).collect();
+            dependent |= shorten_fit(&design, &columns, &mut part, &norm);
+            // within a box any of the equally good fits will do
+            local.iter().zip(&part).filter(|_| !is_bounded).for_each(|(a, value)| b[class * m + a] = *value);
+        }
+        dependent
     }
 
     fn ridge(&self, design: &Design, penalty: &ScaledPenalty) -> Option<(Vec<f64>, bool)> {

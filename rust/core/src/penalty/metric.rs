@@ -1,6 +1,6 @@
 //! A quadratic penalty `b' M b / 2` whose matrix is no diagonal.
 
-use faer::{MatRef, Side};
+use crate::linalg::eigen;
 
 /// A symmetric positive semidefinite matrix with its eigenvectors.
 #[derive(Debug, Clone)]
@@ -120,15 +120,4 @@ impl Metric {
         crate::solver::Quadratic { k: self.k, gram: &gram, linear: u, penalty: &penalty }.minimise(&mut c);
         c
     }
-}
-
-/// Eigenvalues and eigenvectors (one after another) of a symmetric matrix.
-fn eigen(matrix: &[f64], k: usize) -> Option<(Vec<f64>, Vec<f64>)> {
-    if k == 0 {
-        return Some((vec![], vec![]));
-    }
-    let decomposed = MatRef::from_column_major_slice(matrix, k, k).self_adjoint_eigen(Side::Lower).ok()?;
-    let values = decomposed.S().column_vector().iter().copied().collect();
-    let vectors = (0..k).flat_map(|i| (0..k).map(move |j| (j, i))).map(|(j, i)| decomposed.U()[(j, i)]).collect();
-    Some((values, vectors))
 }

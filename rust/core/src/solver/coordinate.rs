@@ -4,7 +4,7 @@
 //! problem is a linear system. Coordinate descent finds which columns are held, a factorisation solves for the others.
 
 use super::PIVOT_FLOOR;
-use crate::linalg::Cholesky;
+use crate::linalg::{Cholesky, solve_singular};
 use crate::penalty::{Block, ScaledPenalty};
 use crate::simd::axpy;
 
@@ -20,6 +20,8 @@ pub struct Quadratic<'a> {
     pub penalty: &'a ScaledPenalty,
 }
 
+/// Squared pivot (columns of unit norm) below which a system has no digits left.
+const SINGULAR: f64 = 1e-15;
 /// Rounds of sweeps and active-set steps.
 pub(super) const MAX_ROUNDS: usize = 60;
 /// Sweeps within a round.
@@ -43,24 +45,18 @@ impl Quadratic<'_> {
     fn smooth(&self, b: &mut [f64]) -> bool {
         let all: Vec<usize> = (0..self.k).collect();
         match self.solve_on(&all, self.linear) {
-            Some((solution, pivot)) => {
+            Some((solution, pivot)) if pivot > SINGULAR => {
                 b.copy_from_slice(&solution);
                 pivot > PIVOT_FLOOR
             }
-            None => self.damped(b),
+            _ => self.singular(b),
         }
     }
 
-    /// A solution of the system with a ridge at the level of rounding, for a singular matrix.
-    fn damped(&self, b: &mut [f64]) -> bool {
-        let mut damped = self.gram.to_vec();
-        for j in 0..self.k {
-            let diagonal = &mut damped[j * self.k + j];
-            *diagonal += 1e-10 * *diagonal + f64::MIN_POSITIVE;
-        }
+    /// The solution of least norm of a singular system.
+    fn singular(&self, b: &mut [f64]) -> bool {
         let all: Vec<usize> = (0..self.k).collect();
-        let damped = Quadratic { gram: &damped, ..*self };
-        if let Some((solution, _)) = damped.solve_on(&all, self.linear) {
+        if let Some(solution) = solve_singular(&self.hessian_on(&all), self.linear) {
             b.copy_from_slice(&solution);
         }
         false

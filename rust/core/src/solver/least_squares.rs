@@ -1,7 +1,7 @@
 //! Ridge and least squares by the singular value decomposition of the rows, for Gram matrices that lost their digits.
 
 use crate::design::Design;
-use crate::linalg::{LeastSquares, least_squares};
+use crate::linalg::{LeastSquares, least_squares, row_space};
 use crate::penalty::ScaledPenalty;
 
 /// Minimiser of `sum_i omega_i (t_i - z_i'b)^2 / 2` plus a smooth penalty with the least `sum_j (norm_j b_j)^2`,
@@ -32,6 +32,29 @@ pub fn ridge_by_svd(
         shorten(&mut x, &null, norm)?;
     }
     Some((x, dependent))
+}
+
+/// Moves a fit along the directions that change no prediction to where `sum_j (norm_j b_j)^2` is least over `columns`.
+/// False where there are no such directions: the columns are independent.
+///
+/// With `A = Z D^-1`, D the norm's weights, that fit is `D^-1 P D b`, P the projection on the row space of A.
+pub fn shorten_fit(design: &Design, columns: &[usize], b: &mut [f64], norm: &[f64]) -> bool {
+    let (n, k) = (design.n_rows(), columns.len());
+    let mut a = vec![0.0; n * k];
+    for ((&column, norm), out) in columns.iter().zip(norm).zip(a.chunks_exact_mut(n)) {
+        out.iter_mut().zip(design.column(column)).for_each(|(out, z)| *out = z / norm);
+    }
+    let Some(rows) = row_space(&a, n, k) else { return false };
+    if rows.len() == k {
+        return false;
+    }
+    let long: Vec<f64> = b.iter().zip(norm).map(|(b, norm)| b * norm).collect();
+    let mut short = vec![0.0; k];
+    for row in rows {
+        crate::simd::axpy(crate::simd::dot(&row, &long), &row, &mut short);
+    }
+    b.iter_mut().zip(short.iter().zip(norm)).for_each(|(b, (short, norm))| *b = short / norm);
+    true
 }
 
 /// Moves `x` along the `null` directions to where `sum_j (norm_j x_j)^2` is least.

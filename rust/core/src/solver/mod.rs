@@ -27,7 +27,7 @@ pub use coordinate::Quadratic;
 pub use fitter::Fitter;
 pub use gaussian::Gaussian;
 pub use glm::Glm;
-pub use least_squares::ridge_by_svd;
+pub use least_squares::{ridge_by_svd, shorten_fit};
 pub use softmax::Softmax;
 
 /// Solvers by name.

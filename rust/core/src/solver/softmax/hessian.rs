@@ -176,17 +176,22 @@ impl<'a> Softmax<'a> {
         numbers.iter().map(|&j| self.columns[j]).collect()
     }
 
-    /// Adds `c (sum_k d_kj)^2 / 2` to the local model for unpenalised columns j: it is least where that sum is 0, which
-    /// costs nothing since the loss does not see it, and no longer singular.
-    pub(super) fn level(&self, set: &[usize], hessian: &mut [f64]) {
+    /// Adds `(sum_k h_k d_kj)^2 / sum_k h_k / 2` to the local model for unpenalised columns j, h being the Hessian's
+    /// diagonal: the model is least where that sum is 0, which costs nothing since the loss does not see a move that is the
+    /// same in all classes, and no longer singular. No term is larger than those it is added to, so that a class of
+    /// vanishing probability keeps its digits.
+    pub(super) fn regularise(&self, set: &[usize], hessian: &mut [f64]) {
         let m = set.len();
         for &j in &self.unpenalised {
             let own: Vec<usize> = (0..m).filter(|&a| set[a] % self.columns.len() == j).collect();
-            if own.len() < self.n_classes {
+            let diagonal: Vec<f64> = own.iter().map(|&a| hessian[a * m + a]).collect();
+            let total: f64 = diagonal.iter().sum();
+            if own.len() < self.n_classes || total == 0.0 {
                 continue;
             }
-            let curvature = own.iter().map(|&a| hessian[a * m + a]).sum::<f64>() / (own.len() * own.len()) as f64;
-            own.iter().for_each(|&b| own.iter().for_each(|&a| hessian[b * m + a] += curvature));
+            for (&b, h) in own.iter().zip(&diagonal) {
+                own.iter().zip(&diagonal).for_each(|(&a, g)| hessian[b * m + a] += h / total * g);
+            }
         }
     }
 }

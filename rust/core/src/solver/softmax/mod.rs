@@ -96,6 +96,15 @@ impl<'a> Softmax<'a> {
         model
     }
 
+    /// Gives the unpenalised columns' coefficients the sum 0 over the classes, which the loss does not see.
+    pub fn level(&self, b: &mut [f64]) {
+        let p = self.columns.len();
+        for &j in &self.unpenalised {
+            let mean = b.iter().skip(j).step_by(p).sum::<f64>() / self.n_classes as f64;
+            b.iter_mut().skip(j).step_by(p).for_each(|b| *b -= mean);
+        }
+    }
+
     fn start(&mut self) {
         if self.fit_intercept {
             self.intercepts = self.first_intercepts();
@@ -258,7 +267,7 @@ impl Model for Softmax<'_> {
         let system = self.system_on(set, self.majorising);
         let (mut hessian, slope) = (system.hessian.clone(), system.slope.clone());
         self.system = Some(system);
-        self.level(set, &mut hessian);
+        self.regularise(set, &mut hessian);
         (hessian, slope)
     }
 

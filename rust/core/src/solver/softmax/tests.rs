@@ -139,11 +139,10 @@ fn solve(mut a: Vec<Vec<f64>>, mut rhs: Vec<f64>) -> Vec<f64> {
         let best = (c..n).max_by(|&i, &j| a[i][c].abs().total_cmp(&a[j][c].abs())).unwrap();
         a.swap(c, best);
         rhs.swap(c, best);
+        let pivot = a[c].clone();
         for i in c + 1..n {
-            let share = a[i][c] / a[c][c];
-            for j in c..n {
-                a[i][j] -= share * a[c][j];
-            }
+            let share = a[i][c] / pivot[c];
+            a[i].iter_mut().zip(&pivot).for_each(|(v, p)| *v -= share * p);
             rhs[i] -= share * rhs[c];
         }
     }
@@ -406,12 +405,16 @@ proptest! {
         let null_slope = model.gradient();
         let cancel = AtomicBool::new(false);
         let stop = Stop { tol: 0.0, max_iter: 200, null_objective: model.loss(), cancel: &cancel };
-        let separable = model.loss() < 1e-3;
-        prop_assume!(!separable);
+        if model.recedes() {
+            // some class can be told from others: the loss has no minimum
+            return Ok(());
+        }
         prop_assert!(free.iter().all(|&j| null_slope[j].abs() < 1e-7));
         let report = fit(&mut model, &penalty, &mut b, stop);
         prop_assert_eq!(&report.status, &Status::Converged, "gap {} objective {}", report.gap, report.objective);
         prop_assert!(!report.ill_conditioned);
+        model.level(&mut b);
+        prop_assert!((problem.loss(&b, &model.intercepts()) - model.loss()).abs() < 1e-12);
         prop_assert!(free.iter().map(|&j| b[j]).sum::<f64>().abs() < 1e-9 * (1.0 + b[0].abs()));
         let slope = problem.slope(&b, &model.intercepts());
         for (j, b) in b.iter().enumerate() {

@@ -308,6 +308,34 @@ fn a_dual_point_of_zero_certifies_nothing_but_the_objective() {
     }
 }
 
+/// With a log link, `k` times the target and the mean is `k^degree` times the loss above the least and its bracket.
+fn check_units<L: Loss>(loss: L, degree: f64) {
+    for k in [1e-140, 1e-30, 1e30, 1e140f64] {
+        for (y, eta, theta) in [(2.0, 0.6, 0.1), (2.0, 0.7, -0.4), (0.5, 3.0, 0.3), (7.0, -1.0, 1.5)] {
+            let (unit, moved) = (k.powf(degree), eta + k.ln());
+            let residual = loss.terms(y, eta).residual;
+            let bracket = |y, eta, theta| loss.fenchel(y, eta, loss.terms(y, eta).residual, theta);
+            let pairs = [
+                (loss.value(y, eta), loss.value(k * y, moved) / unit),
+                (bracket(y, eta, theta), bracket(k * y, moved, unit * theta) / unit),
+            ];
+            for (here, there) in pairs {
+                // an eta of 320 is rounded by 6e-14, which moves the loss by its slope times that
+                let rounding = 2e-13 * (residual.abs() + theta.abs());
+                assert!((there - here).abs() < 1e-12 * here + rounding, "{here} {there}");
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_with_a_log_link_know_no_units() {
+    check_units(Poisson, 1.0);
+    check_units(Gamma, 0.0);
+    check_units(Tweedie { power: 1.2 }, 0.8);
+    check_units(Tweedie { power: 1.9 }, 0.1);
+}
+
 #[test]
 fn scales_keep_to_the_limit_after_rounding() {
     for i in 1..2000 {

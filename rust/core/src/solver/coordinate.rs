@@ -44,22 +44,13 @@ impl Quadratic<'_> {
 
     fn smooth(&self, b: &mut [f64]) -> bool {
         let all: Vec<usize> = (0..self.k).collect();
-        match self.solve_on(&all, self.linear) {
-            Some((solution, pivot)) if pivot > SINGULAR => {
+        match self.solve_on(&all, self.linear, b) {
+            Some((solution, pivot)) => {
                 b.copy_from_slice(&solution);
                 pivot > PIVOT_FLOOR
             }
-            _ => self.singular(b),
+            None => false,
         }
-    }
-
-    /// The solution of least norm of a singular system.
-    fn singular(&self, b: &mut [f64]) -> bool {
-        let all: Vec<usize> = (0..self.k).collect();
-        if let Some(solution) = solve_singular(&self.hessian_on(&all), self.linear) {
-            b.copy_from_slice(&solution);
-        }
-        false
     }
 
     /// Coordinate descent finds the support, a factorisation on it the exact solution; whichever of the two
@@ -145,7 +136,7 @@ impl Quadratic<'_> {
         for _ in 0..=self.k {
             let active: Vec<usize> = (0..self.k).filter(|&j| !self.is_held(j, b[j])).collect();
             let target = self.target(&active, b);
-            let Some((goal, pivot)) = self.solve_on(&active, &target) else { return (false, 0.0) };
+            let Some((goal, pivot)) = self.solve_on(&active, &target, b) else { return (false, 0.0) };
             smallest = smallest.min(pivot);
             let crossed = self.walk(&active, &goal, b);
             *slope = self.slope(b);
@@ -203,9 +194,18 @@ impl Quadratic<'_> {
         (0..self.k).all(|j| !self.is_held(j, b[j]) || off(j) <= 1e-15 * largest)
     }
 
-    /// Solves `(G + diag l2) x = rhs` on some columns, once refined; with the smallest squared pivot.
-    fn solve_on(&self, set: &[usize], rhs: &[f64]) -> Option<(Vec<f64>, f64)> {
-        solve_refined(&self.hessian_on(set), rhs)
+    /// Solves `(G + diag l2) x = rhs` on some columns, once refined; with the smallest squared pivot. Of a singular system
+    /// the solution nearest to b.
+    fn solve_on(&self, set: &[usize], rhs: &[f64], b: &[f64]) -> Option<(Vec<f64>, f64)> {
+        let hessian = self.hessian_on(set);
+        let solved = solve_refined(&hessian, rhs).filter(|(_, pivot)| *pivot > SINGULAR);
+        solved.or_else(|| {
+            let mut x: Vec<f64> = set.iter().map(|&j| b[j]).collect();
+            let mut rest = rhs.to_vec();
+            x.iter().zip(hessian.chunks_exact(set.len().max(1))).for_each(|(x, column)| axpy(-x, column, &mut rest));
+            axpy(1.0, &solve_singular(&hessian, &rest)?, &mut x);
+            Some((x, 0.0))
+        })
     }
 
     /// `G + diag l2` on some columns.

@@ -248,6 +248,8 @@ struct Taken {
     regular: bool,
     /// Share of the step that the line search took.
     share: f64,
+    /// Whether the local model had a lower place.
+    moved: bool,
     /// Whether it went far along unpenalised columns in a direction in which no row's loss ever rises.
     runs_away: bool,
 }
@@ -255,7 +257,7 @@ struct Taken {
 impl Taken {
     /// Whether the local model was worth following.
     fn is_good(&self) -> bool {
-        self.share > 1e-2
+        self.moved && self.share > 1e-2
     }
 }
 
@@ -287,7 +289,8 @@ fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[u
             b[j] = if share == 1.0 { *g } else { s + share * d };
         }
     }
-    Taken { regular, share, runs_away }
+    let moved = set.is_empty() || direction.iter().any(|d| *d != 0.0);
+    Taken { regular, share, moved, runs_away }
 }
 
 /// Whether a move is long and, but for a negligible part, one of unpenalised columns.

@@ -16,7 +16,7 @@ const RATIO: f64 = 0.8;
 /// Part of alpha_max at which the path ends.
 const END: f64 = 1e-4;
 /// Convex problems a strength may take.
-const MAX_PROBLEMS: usize = 100;
+const MAX_PROBLEMS: usize = 500;
 /// Part of the steepest slope below which a violation is rounding.
 const FLOOR: f64 = 1e-12;
 

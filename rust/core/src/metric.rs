@@ -1,4 +1,4 @@
-//! Held-out scores, named and defined as in `sklearn.metrics`: what the losses make theirs of, and those of the softmax.
+//! Held-out scores, named and defined as in `sklearn.metrics`: what the losses make theirs of, and the softmax's.
 
 use crate::loss::{Loss, LossKind};
 

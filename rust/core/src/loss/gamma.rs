@@ -21,8 +21,8 @@ impl Loss for Gamma {
         spec: Spec {
             name: "gamma",
             class: "Gamma",
-            summary: "Negative gamma log-likelihood with log link, ``L = y exp(-eta) + eta``: positive amounts whose spread \
-                      grows with their mean.",
+            summary: "Negative gamma log-likelihood with log link, ``L = y exp(-eta) + eta``: positive amounts whose \
+                      spread grows with their mean.",
             notes: "Any y above 0. The prediction is the mean of y given x, ``exp(eta)``. McCullagh and Nelder (1989), \
                     Generalized Linear Models, chapter 8.",
             parameters: &[],

@@ -23,8 +23,8 @@ impl Loss for Huber {
         spec: Spec {
             name: "huber",
             class: "Huber",
-            summary: "Huber's loss of ``r = y - eta``, ``L = r^2 / 2`` for ``|r| <= delta`` and ``delta |r| - delta^2 / 2`` \
-                      beyond: a mean that outliers do not move far.",
+            summary: "Huber's loss of ``r = y - eta``, ``L = r^2 / 2`` for ``|r| <= delta`` and \
+                      ``delta |r| - delta^2 / 2`` beyond: a mean that outliers do not move far.",
             notes: "Any y. The prediction is eta. Huber (1964), Robust estimation of a location parameter. Annals of \
                     Mathematical Statistics 35, 73-101.",
             parameters: &[Parameter {

@@ -22,9 +22,9 @@ impl Loss for Poisson {
             name: "poisson",
             class: "Poisson",
             summary: "Negative Poisson log-likelihood with log link, ``L = exp(eta) - y eta``: counts and rates.",
-            notes: "Any y from 0 on. The prediction is the mean of y given x, ``exp(eta)``. With weights that are exposures \
-                    and y that is a count by exposure it is the model of rates. McCullagh and Nelder (1989), Generalized \
-                    Linear Models, chapter 6.",
+            notes: "Any y from 0 on. The prediction is the mean of y given x, ``exp(eta)``. With weights that are \
+                    exposures and y that is a count by exposure it is the model of rates. McCullagh and Nelder (1989), \
+                    Generalized Linear Models, chapter 6.",
             parameters: &[],
         },
         kind: Kind::Regression,

@@ -117,8 +117,8 @@ mod tests {
 
     #[test]
     fn scores_are_those_of_scikit_learn() {
-        // mean_pinball_loss(y, eta, alpha=level, sample_weight=w), d2_pinball_score(y, eta, alpha=level, sample_weight=w),
-        // mean_squared_error(y, eta, sample_weight=w), r2_score(y, eta, sample_weight=w)
+        // k = dict(sample_weight=w): mean_pinball_loss(y, eta, alpha=level, **k),
+        // d2_pinball_score(y, eta, alpha=level, **k), mean_squared_error(y, eta, **k), r2_score(y, eta, **k)
         let squares = [1.2229166666666667, -0.18665768194070087];
         let known =
             [(0.5, 0.475, -0.5405405405405403), (0.9, 0.855, -2.664285714285715), (0.2, 0.19, -0.036363636363636376)];

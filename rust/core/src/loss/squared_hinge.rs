@@ -29,9 +29,10 @@ impl Loss for SquaredHinge {
         spec: Spec {
             name: "squared_hinge",
             class: "SquaredHinge",
-            summary: "Squared hinge loss of a linear support vector machine, ``L = max(0, 1 - s eta)^2`` with ``s = 2 y - 1``.",
-            notes: "Two classes, y in {0, 1}. The prediction is eta: the second class where it is above 0. No probabilities. \
-                    Cortes and Vapnik (1995), Support-vector networks. Machine Learning 20, 273-297.",
+            summary: "Squared hinge loss of a linear support vector machine, ``L = max(0, 1 - s eta)^2`` with \
+                      ``s = 2 y - 1``.",
+            notes: "Two classes, y in {0, 1}. The prediction is eta: the second class where it is above 0. No \
+                    probabilities. Cortes and Vapnik (1995), Support-vector networks. Machine Learning 20, 273-297.",
             parameters: &[],
         },
         kind: Kind::Classification,

@@ -3,7 +3,7 @@ use super::{Kind, Loss, LossSpec, Terms, all_zero, largest_scale, log_of, outsid
 use crate::metric::Rows;
 use crate::registry::{Parameter, Spec};
 
-/// `L(y, eta) = A / a + B / c` with `A = exp(a eta)`, `B = y exp(-c eta)`, `a = 2 - power`, `c = power - 1`, for y >= 0.
+/// `L(y, eta) = A / a + B / c` with `A = exp(a eta)`, `B = y exp(-c eta)`, `a = 2 - power`, `c = power - 1`, y >= 0.
 ///
 /// `L' = A - B` and `L'' = a A + c B`. With `D(q, mu) = mu - q + q log(q / mu)` the divergence that belongs to L,
 /// `L(eta) - L(e) - L'(e) (eta - e)`, is a sum without cancellation,
@@ -77,10 +77,11 @@ impl Loss for Tweedie {
         spec: Spec {
             name: "tweedie",
             class: "Tweedie",
-            summary: "Half the Tweedie deviance with log link, ``L = mu^(2-p) / (2-p) - y mu^(1-p) / (1-p)`` with mu = exp(eta) \
-                      and p = power: amounts that are often exactly 0.",
-            notes: "Any y from 0 on. The prediction is the mean of y given x, ``exp(eta)``; the variance is proportional to its \
-                    p-th power. Jorgensen (1987), Exponential dispersion models. JRSS B 49, 127-162.",
+            summary: "Half the Tweedie deviance with log link, ``L = mu^(2-p) / (2-p) - y mu^(1-p) / (1-p)`` with \
+                      mu = exp(eta) and p = power: amounts that are often exactly 0.",
+            notes: "Any y from 0 on. The prediction is the mean of y given x, ``exp(eta)``; the variance is \
+                    proportional to its p-th power. Jorgensen (1987), Exponential dispersion models. JRSS B 49, \
+                    127-162.",
             parameters: &[Parameter {
                 name: "power",
                 default: Some(1.5),
@@ -127,7 +128,7 @@ impl Loss for Tweedie {
             let q = -theta;
             return if q < 0.0 { f64::INFINITY } else { relative_entropy(q, rising, d, || a * eta) / a };
         }
-        // A_e - A + B - B_e = d for e = eta + k
+        // A_e - A + B - B_e = d for e = eta + k; NaN, which certifies nothing, where B has vanished and d wants it back
         let k = match d {
             d if d > 0.0 => reach((a, rising), (c, falling), d),
             d if d < 0.0 => -reach((c, falling), (a, rising), -d),
@@ -225,8 +226,8 @@ mod tests {
 
     #[test]
     fn scores_are_those_of_scikit_learn() {
-        // mean_tweedie_deviance(y, mu, sample_weight=w, power=1.3), d2_tweedie_score(y, mu, sample_weight=w, power=1.3),
-        // mean_squared_error(y, mu, sample_weight=w), r2_score(y, mu, sample_weight=w) with mu = exp(eta)
+        // k = dict(sample_weight=w), mu = exp(eta): mean_tweedie_deviance(y, mu, power=1.3, **k),
+        // d2_tweedie_score(y, mu, power=1.3, **k), mean_squared_error(y, mu, **k), r2_score(y, mu, **k)
         let known = [0.41354315660930435, 0.5232571800534906, 0.7107171880707672, 0.31035528920356814];
         assert_scores(Tweedie { power: 1.3 }, &Y, &ETA, &WEIGHTS, &known);
     }

@@ -80,7 +80,8 @@ impl Loss for Tweedie {
             summary: "Half the Tweedie deviance with log link, ``L = mu^(2-p) / (2-p) - y mu^(1-p) / (1-p)`` with \
                       mu = exp(eta) and p = power: amounts that are often exactly 0.",
             notes: "Any y from 0 on. The prediction is the mean of y given x, ``exp(eta)``; the variance is \
-                    proportional to its p-th power. Jorgensen (1987), Exponential dispersion models. JRSS B 49, 127-162.",
+                    proportional to its p-th power. Jorgensen (1987), Exponential dispersion models. JRSS B 49, \
+                    127-162.",
             parameters: &[Parameter {
                 name: "power",
                 default: Some(1.5),

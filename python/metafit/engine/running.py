@@ -18,6 +18,7 @@ from metafit.engine.batches import Job, Options, Solved, grouped, held_out_loss,
 from metafit.engine.native import CellResult, Split
 from metafit.engine.rows import FoldRows, one_blas_thread
 from metafit.strategies.features import Columns
+from metafit.strategies.penalties import Penalty
 from metafit.strategies.strategy import Strategy
 from metafit.tasks.task import Task
 
@@ -189,6 +190,10 @@ def _misfit(task: Task, strategy: Strategy) -> str:
     for name, n in penalty.class_rows.items():
         if n != (task.n_classes or 0) or n == 2:
             return f"{name} has {n} rows, one a class of more than two; the task has {task.n_classes or 'no'} classes"
+    return _misfit_groups(task, penalty) if penalty.has_groups else ""
+
+
+def _misfit_groups(task: Task, penalty: Penalty) -> str:
     try:
         grouped(penalty, task)
     except ValueError as error:

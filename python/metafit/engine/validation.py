@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
 
 from metafit.strategies.losses import Loss
+from metafit.tasks.frames import refuse_masked, refuse_repeated_names
 
 __all__ = ["Target", "as_count", "as_matrix", "as_row_vector", "as_splits", "as_subsets", "as_target"]
 
@@ -63,6 +64,7 @@ def as_matrix(X: Any, *, allow_missing: bool = False) -> tuple[Any, list[str]]:
     """
     if scipy.sparse.issparse(X):
         return _from_sparse(X)
+    refuse_repeated_names(X)
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     matrix, names = _from_frame(frame) if isinstance(frame, nw.DataFrame) else _from_array(X)
     _check_values(matrix, names, allow_missing)
@@ -95,9 +97,6 @@ def _numbered(n_columns: int) -> list[str]:
 
 def _from_frame(frame: nw.DataFrame[Any]) -> tuple[Floats, list[str]]:
     names = [str(name) for name in frame.columns]
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if repeated:
-        raise ValueError(f"X repeats the column names {repeated}: each column needs its own")
     columns = [_numbers(column, name) for column, name in zip(frame.iter_columns(), names, strict=True)]
     return np.column_stack(columns) if columns else np.empty((len(frame), 0)), names
 
@@ -115,12 +114,11 @@ def _numbers(column: nw.Series[Any], name: str) -> Floats:
 
 
 def _from_array(X: Any) -> tuple[Floats, list[str]]:
+    refuse_masked(X, "X")
     try:
         array = np.asarray(X)
     except ValueError as error:
         raise ValueError(f"X must be a table of numbers: {error}") from None
-    if np.ma.is_masked(X):
-        raise ValueError("X has masked cells: fill them, or set them to NaN and pass missing='mean'")
     if array.ndim != 2:
         raise ValueError(f"X must be two-dimensional, got shape {array.shape}")
     # the stride of a broadcast array is 0: the numbers are not there yet, and may not fit
@@ -192,7 +190,7 @@ def as_row_vector(values: Any, n_rows: int, argument: str) -> Floats | None:
     """
     if values is None:
         return None
-    _refuse_masked(values, argument)
+    refuse_masked(values, argument)
     vector = _to_float(np.asarray(values), argument)
     if vector.shape != (n_rows,):
         raise ValueError(f"{argument} must have shape ({n_rows},), one value a row of X, got {vector.shape}")
@@ -201,11 +199,6 @@ def as_row_vector(values: Any, n_rows: int, argument: str) -> Floats | None:
     if argument == "sample_weight":
         _check_weights(vector)
     return vector
-
-
-def _refuse_masked(values: Any, argument: str) -> None:
-    if np.ma.is_masked(values):
-        raise ValueError(f"{argument} has masked cells: leave these rows out")
 
 
 def _check_weights(weights: Floats) -> None:
@@ -229,7 +222,7 @@ def as_target(y: Any, n_rows: int, loss: Loss) -> Target:
     >>> as_target(["no", "yes", "no"], 3, resolve("logistic")).values
     array([0., 1., 0.])
     """
-    _refuse_masked(y, "y")
+    refuse_masked(y, "y")
     array = np.asarray(y)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -26,6 +26,7 @@ from metafit.estimators.selection import Scorer, Trials, cross_validate, splits_
 from metafit.exceptions import ConvergenceWarning
 from metafit.learners import Learner
 from metafit.strategies.strategy import Strategy
+from metafit.tasks.frames import refuse_masked, refuse_repeated_names
 from metafit.tasks.task import Kind, Task
 
 __all__ = ["MetaClassifier", "MetaRegressor"]
@@ -87,6 +88,10 @@ class _MetaEstimator(BaseEstimator):  # type: ignore[misc]
             If an argument cannot be used.
         """
         self._check_parameters()
+        refuse_repeated_names(X)
+        # scikit-learn's own checks go on with what is behind a mask
+        for argument, values in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+            refuse_masked(values, argument)
         X, y = self._check_input(X, y)
         task = self._task(X, y, sample_weight, groups)
         advice = advise(task, self.knowledge, self.learner, self.profile)

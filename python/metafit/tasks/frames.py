@@ -61,11 +61,17 @@ def _from_native(X: Any, names: list[str] | None) -> Frame:
     return nw.from_native(_from_array(X, names), eager_only=True)
 
 
-def _named(X: pd.DataFrame) -> pd.DataFrame:
-    names = [str(column) for column in X.columns]
+def refuse_repeated_names(X: Any) -> None:
+    """Raise a ValueError if two columns of a pandas frame have one name."""
+    names = [str(column) for column in X.columns] if isinstance(X, pd.DataFrame) else []
     repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if repeated:
         raise ValueError(f"X repeats the column names {repeated}; each column needs its own.")
+
+
+def _named(X: pd.DataFrame) -> pd.DataFrame:
+    refuse_repeated_names(X)
+    names = [str(column) for column in X.columns]
     # Without copy-on-write (pandas 2) a shallow copy would still see the caller's changes.
     copied = X.copy(deep=pd.__version__ < "3")
     copied.columns = pd.Index(names)
@@ -73,6 +79,7 @@ def _named(X: pd.DataFrame) -> pd.DataFrame:
 
 
 def _from_array(X: Any, names: list[str] | None) -> pd.DataFrame:
+    refuse_masked(X, "X")
     if hasattr(X, "toarray"):
         raise ValueError("X is sparse; metafit reads dense tables: pass X.toarray().")
     array = np.asarray(X)
@@ -83,11 +90,28 @@ def _from_array(X: Any, names: list[str] | None) -> pd.DataFrame:
     names = [f"x{j}" for j in range(array.shape[1])] if names is None else names
     if len(names) != array.shape[1]:
         raise ValueError(f"X has {array.shape[1]} features, but the encoding was fixed on {len(names)}.")
-    return pd.DataFrame(array.copy(), columns=pd.Index(names, dtype=object)).infer_objects()
+    return pd.DataFrame(_native(array), columns=pd.Index(names, dtype=object)).infer_objects()
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    """Copy an array; numbers in an order of bytes or a length that frames do not know become those that they do."""
+    if array.dtype.kind not in "iuf":
+        return array.copy()
+    # a long double that is too large becomes infinity, which is refused with its column
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("="))
+
+
+def refuse_masked(values: Any, argument: str) -> None:
+    """Raise a ValueError if cells of an array are masked: NumPy would go on with what is behind the mask."""
+    if np.ma.is_masked(values):
+        hint = "set them to NaN" if argument == "X" else "leave these rows out"
+        raise ValueError(f"{argument} has masked cells: {hint}")
 
 
 def as_values(values: Any, name: str, n: int | None = None) -> NDArray[Any]:
     """Read one value per row as a 1-D array of `n` entries; `name` is the argument that an error names."""
+    refuse_masked(values, name)
     found: Any = nw.from_native(values, series_only=True, pass_through=True)
     array = found.to_numpy() if isinstance(found, nw.Series) else np.asarray(values)
     if array.ndim != 1:

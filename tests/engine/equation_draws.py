@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import fields
 from typing import Any
 from zlib import crc32
 
@@ -21,7 +22,7 @@ PENALTIES = list(penalties.REGISTRY)
 
 def accepts(penalty: str, argument: str) -> bool:
     """Whether the public class of a penalty takes an argument."""
-    return argument in getattr(penalties.REGISTRY[penalty], "__dataclass_fields__", {})
+    return argument in {field.name for field in fields(penalties.REGISTRY[penalty])}
 
 
 def needed(argument: str) -> str:
@@ -34,14 +35,12 @@ def options_of(penalty: str) -> list[str]:
     return [option for option in OPTIONS if option in of_rows or accepts(penalty, needed(option))]
 
 
-def parameters(part: type, rng: np.random.Generator) -> dict[str, float]:
+def parameters(part: Any, rng: np.random.Generator) -> dict[str, float]:
     """Parameters within the ranges that the registry states."""
     drawn = {}
-    for parameter in getattr(part, "takes", ()):
+    for parameter in part.takes:
         low, high = max(parameter.low, -10.0), min(parameter.high, parameter.low + 4.0)
         drawn[parameter.name] = float(low + (high - low) * rng.uniform(0.15, 0.85))
-    if not drawn and "l1_ratio" in getattr(part, "__dataclass_fields__", {}):
-        drawn["l1_ratio"] = float(rng.uniform(0.15, 0.85))
     return drawn
 
 

@@ -126,7 +126,15 @@ def sparse_differs(problem: Problem, dense: Fit) -> list[str]:
     return out
 
 
-def check(problem: Problem) -> tuple[Figures, list[str]]:
+def check(problem: Problem) -> tuple[Figures | None, list[str]]:
+    """Solve one problem in all ways; an exception is a complaint like others."""
+    try:
+        return check_fits(problem)
+    except Exception as error:
+        return None, [f"{type(error).__name__}: {error}"]
+
+
+def check_fits(problem: Problem) -> tuple[Figures, list[str]]:
     """Solve one problem to the floor, to the default tolerance, and from sparse columns."""
     exact = problem.fit(tol=0)
     found = figures(exact)
@@ -189,7 +197,7 @@ def run(count: int) -> int:
         row = worst[loss, penalty]
         row["problems"] += 1
         row["wrong"] += bool(complaint)
-        for f in fields(Figures)[:-1]:
+        for f in fields(Figures)[:-1] if found else ():
             row[f.name] = max(row[f.name], getattr(found, f.name))
         if complaint:
             wrong += 1

@@ -28,6 +28,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from oracle_losses import Wide, wide
 from oracle_penalties import Block, Terms, solve_wide
+from pinball_program import PinballProgram
 
 from metafit.engine import Solution, solve
 from metafit.strategies import losses, penalties
@@ -278,10 +279,8 @@ class Problem:
         return step
 
     def _fit_pinball(self, moves: Wide, base: Wide, box: Any) -> Wide:
-        columns = moves[:, :, 0].T.astype(float)
-        target = (self.target - base)[:, 0].astype(float)
-        x = pinball_program(columns, target, self.omega.astype(float), self.reading.level, box=box)
-        return wide(x)
+        columns, target = moves[:, :, 0].T, (self.target - base)[:, 0]
+        return wide(PinballProgram(columns, target, self.omega, self.reading.level, box=box).solve()[0])
 
     @cached_property
     def null_objective(self) -> Any:
@@ -358,24 +357,6 @@ def _ends(direction: Wide, terms: Terms) -> tuple[Any, Any]:
         return None, None
     low, high = terms.lower[j[0]], terms.upper[j[0]]
     return None if np.isinf(low) else low, None if np.isinf(high) else high
-
-
-def pinball_program(
-    columns: Any, target: Any, omega: Any, level: float, *, box: Any = None, l1: Any = None
-) -> NDArray[np.float64]:
-    """Coefficients x that minimise sum omega rho(target - columns x) + sum l1 |x| within a box, by linear programming."""
-    n, m = columns.shape
-    weights = np.zeros(m) if l1 is None else l1
-    ends = [(None, None)] * m if box is None else [tuple(None if e is None else float(e) for e in end) for end in box]
-    # x = plus - minus by a bound t >= |x| on each
-    cost = np.r_[np.zeros(m), weights, level * omega, (1 - level) * omega]
-    rows = np.hstack([columns, np.zeros((n, m)), np.eye(n), -np.eye(n)])
-    eye, none = np.eye(m), np.zeros((m, 2 * n))
-    absolute = np.vstack([np.hstack([eye, -eye, none]), np.hstack([-eye, -eye, none])])
-    bounds = [*ends, *[(0, None)] * (m + 2 * n)]
-    found = scipy.optimize.linprog(cost, absolute, np.zeros(2 * m), rows, target, bounds, method="highs-ds")
-    assert found.status == 0, found.message
-    return found.x[:m]
 
 
 @dataclass(frozen=True)

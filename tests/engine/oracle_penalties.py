@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import NDArray
 from oracle_losses import Wide, wide
 
@@ -206,6 +205,8 @@ class Terms:
             there = values > 0
             return np.sum((u @ vectors[:, there]) ** 2 / (2 * values[there]))
         q = largest_in_box(u, self.metric, self.lower, self.upper)
+        if np.isinf(q).any():
+            return wide(np.inf)
         return u @ q - q @ self.metric @ q / 2
 
     # --------------------------------------------------------------------------------------------------- stationary
@@ -233,9 +234,7 @@ class Terms:
     def _outside(self, g: Block, rest: Wide, low: Any, high: Any) -> Any:
         v = soft(rest[g.members], self.l1[g.members])
         v = np.where((v < 0) & low[g.members] | (v > 0) & high[g.members], 0, v)
-        # the ball |v / f| <= weight; exact for equal factors, else its size along v
-        size = length(v / g.f)
-        return length(v) * max(0, 1 - g.weight / size) if size > 0 else wide(0)
+        return distance_to_ellipsoid(v, g.f * g.weight)
 
     def least_strength(self, slope: Wide, alpha: float) -> Any:
         """The multiple of `alpha`, which these terms have been made with, from which 0 is stationary."""
@@ -252,6 +251,18 @@ class Terms:
                 low, high = (low, middle) if inside else (middle, high)
             needed.append(high)
         return alpha * max(needed)
+
+
+def distance_to_ellipsoid(v: Wide, axes: Wide) -> Any:
+    """Distance of v from |z / axes| <= 1: the nearest z is v axes^2 / (axes^2 + m)."""
+    if length(v / axes) <= 1:
+        return wide(0)
+    low, high = wide(0), length(v) * axes.max()
+    while low < (low + high) / 2 < high:
+        middle = (low + high) / 2
+        outside = length(v * axes / (axes**2 + middle)) > 1
+        low, high = (middle, high) if outside else (low, middle)
+    return length(v * high / (axes**2 + high))
 
 
 def golden(f: Callable[[Any], Any], low: Any, high: Any) -> Any:
@@ -272,28 +283,37 @@ def golden(f: Callable[[Any], Any], low: Any, high: Any) -> Any:
 
 
 def largest_in_box(u: Wide, metric: Wide, lower: Wide, upper: Wide) -> Wide:
-    """Where u'q - q'Mq/2 is largest in a box: SciPy finds the active bounds, elimination the digits of the rest."""
-    m, v = metric.astype(float), u.astype(float)
-    box = scipy.optimize.Bounds(lower.astype(float), upper.astype(float))
-    unit = np.sqrt(np.maximum(np.diag(m), 1e-12 * np.diag(m).max()))
-    scaled = scipy.optimize.Bounds(box.lb * unit, box.ub * unit)
-    n, w = m / np.outer(unit, unit), v / unit
-    found = scipy.optimize.minimize(
-        lambda q: (q @ n @ q / 2 - w @ q, n @ q - w),
-        np.clip(np.zeros(len(v)), scaled.lb, scaled.ub),
-        jac=True,
-        bounds=scaled,
-        method="L-BFGS-B",
-        options={"ftol": 0, "gtol": 1e-14, "maxiter": 5000, "maxfun": 100000},
-    )
-    q = np.clip(wide(found.x / unit), lower, upper)
-    inside = (q > lower) & (q < upper)
-    right = u[inside] - metric[np.ix_(inside, ~inside)] @ q[~inside]
-    moved = q.copy()
-    moved[inside] = solve_wide(metric[np.ix_(inside, inside)], right)
-    if not np.isfinite(moved).all() or (moved < lower).any() or (moved > upper).any():
+    """Where u'q - q'Mq/2 is largest in a box: an active-set method from 0.
+
+    M has full rank but for rows of zeros, whose coordinates go to an end at once; where there is none, nowhere.
+    """
+    size, flat = abs(u).max(initial=0), np.diag(metric) == 0
+    q = np.where(flat & (abs(u) > NOISE * size), np.where(u > 0, upper, lower), wide(0))
+    if np.isinf(q).any():
         return q
-    return moved if u @ moved - moved @ metric @ moved / 2 > u @ q - q @ metric @ q / 2 else q
+    metric, u = metric[~flat][:, ~flat], u[~flat]
+    q[~flat] = _active_set(u, metric, lower[~flat], upper[~flat], size)
+    return q
+
+
+def _active_set(u: Wide, metric: Wide, lower: Wide, upper: Wide, size: Any) -> Wide:
+    q, inside = np.zeros_like(u), np.zeros(len(u), bool)
+    for _ in range(50 * len(u)):
+        slope = u - metric @ q
+        if (abs(slope[inside]) <= 1e-16 * size).all():
+            wants = np.where(slope > 0, q < upper, q > lower) & ~inside & (abs(slope) > 1e-16 * size)
+            if not wants.any():
+                break
+            inside[np.argmax(np.where(wants, abs(slope), -1))] = True
+        step = np.zeros_like(u)
+        step[inside] = solve_wide(metric[np.ix_(inside, inside)], slope[inside])
+        end = np.where(step > 0, upper, lower)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.where(step != 0, (end - q) / step, np.inf)
+        t = min(wide(1), share.min())
+        q = np.where(share <= t, end, q + t * step)
+        inside &= share > t
+    return q
 
 
 def solve_wide(matrix: Wide, right: Wide, zero: float = 1e-13) -> Wide:

@@ -32,8 +32,6 @@ pub struct Softmax<'a> {
     labels: Vec<usize>,
     omega: &'a [f64],
     fit_intercept: bool,
-    /// Columns without a penalty in any class.
-    unpenalised: Vec<usize>,
     intercepts: Vec<f64>,
     eta: Vec<f64>,
     probability: Vec<f64>,
@@ -57,12 +55,10 @@ pub struct Softmax<'a> {
 
 impl<'a> Softmax<'a> {
     /// Starts at 0 on the columns and at the best intercepts for that. `y` holds the numbers of classes from 0,
-    /// `base` a value for every class and row, class by class. Newton systems are regular on columns that are said to be
-    /// `unpenalised` (in all classes), where only differences between the classes mean anything.
+    /// `base` a value for every class and row, class by class.
     pub fn new(
         n_classes: usize,
         columns: Vec<Column<'a>>,
-        unpenalised: Vec<usize>,
         y: &[f64],
         omega: &'a [f64],
         base: Vec<f64>,
@@ -75,7 +71,6 @@ impl<'a> Softmax<'a> {
             labels: y.iter().map(|y| *y as usize).collect(),
             omega,
             fit_intercept,
-            unpenalised,
             intercepts: vec![0.0; n_classes],
             eta: base,
             probability: vec![0.0; size],
@@ -96,10 +91,10 @@ impl<'a> Softmax<'a> {
         model
     }
 
-    /// Gives the unpenalised columns' coefficients the sum 0 over the classes, which the loss does not see.
-    pub fn level(&self, b: &mut [f64]) {
+    /// Gives the coefficients of unpenalised columns the sum 0 over the classes, which the loss does not see.
+    pub fn level(&self, unpenalised: &[usize], b: &mut [f64]) {
         let p = self.columns.len();
-        for &j in &self.unpenalised {
+        for &j in unpenalised {
             let mean = b.iter().skip(j).step_by(p).sum::<f64>() / self.n_classes as f64;
             b.iter_mut().skip(j).step_by(p).for_each(|b| *b -= mean);
         }

@@ -4,10 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::certificate::duality_gap;
+use crate::linalg::Cholesky;
 use crate::loss::Logistic;
 use crate::penalty::{ScaledPenalty, soft_threshold};
-use crate::solver::Glm;
 use crate::solver::newton::{Report, Status, Stop, fit, fit_null};
+use crate::solver::{Glm, PIVOT_FLOOR};
 
 /// A small problem with plain formulas of its own.
 #[derive(Debug, Clone)]
@@ -23,12 +24,8 @@ struct Problem {
 
 impl Problem {
     fn model(&self) -> Softmax<'_> {
-        self.model_with(vec![])
-    }
-
-    fn model_with(&self, unpenalised: Vec<usize>) -> Softmax<'_> {
         let columns = self.z.iter().map(|z| Column::Dense(z)).collect();
-        Softmax::new(self.k, columns, unpenalised, &self.y, &self.omega, self.base.clone(), self.fit_intercept)
+        Softmax::new(self.k, columns, &self.y, &self.omega, self.base.clone(), self.fit_intercept)
     }
 
     fn size(&self) -> usize {
@@ -258,7 +255,7 @@ proptest! {
         let mut model = problem.model();
         move_to(&mut model, b);
         let a = model.intercepts();
-        let (hessian, slope) = model.newton_system(&set);
+        let System { hessian, slope, .. } = model.system_on(&set, false);
         let (plain_slope, plain) = (problem.slope(b, &a), problem.hessian(b, &a));
         for (s, &j) in set.iter().enumerate() {
             let at = |t: f64| {
@@ -282,6 +279,26 @@ proptest! {
                 prop_assert!((hessian[s * set.len() + t] - expected).abs() < 1e-11);
             }
         }
+    }
+
+    /// Steps see the Hessian but for moves that are the same in all classes, along which theirs is regular.
+    #[test]
+    fn newton_systems_are_regular(problem in problems(), b in prop::collection::vec(-1.0..1.0f64, 12)) {
+        let all: Vec<usize> = (0..problem.size()).collect();
+        let mut model = problem.model();
+        move_to(&mut model, &b[..problem.size()]);
+        let exact = model.system_on(&all, false);
+        let (regular, slope) = model.newton_system(&all);
+        prop_assert_eq!(&slope, &exact.slope);
+        for (e, (regular, exact)) in regular.iter().zip(&exact.hessian).enumerate() {
+            let same_column = (e / all.len()) % problem.z.len() == (e % all.len()) % problem.z.len();
+            let allowed = if same_column { 1e-8 } else { 0.0 };
+            prop_assert!((regular - exact).abs() <= allowed);
+        }
+        prop_assert!(Cholesky::new(&regular, all.len()).unwrap().smallest_pivot() > PIVOT_FLOOR);
+        let (part, _) = model.newton_system(&all[1..]);
+        let exact = model.system_on(&all[1..], false).hessian;
+        prop_assert!(problem.z.len() > 1 || part == exact);
     }
 
     #[test]
@@ -352,7 +369,11 @@ proptest! {
         let m = problem.size();
         let mut model = problem.model();
         move_to(&mut model, &b[..m]);
-        let combined: Vec<Vec<f64>> = (0..n_combined).map(|c| directions[c * m..(c + 1) * m].to_vec()).collect();
+        let mut combined: Vec<Vec<f64>> = (0..n_combined).map(|c| directions[c * m..(c + 1) * m].to_vec()).collect();
+        if n_combined == 2 {
+            // a move of the first column that is the same in all classes
+            combined.push((0..m).map(|j| f64::from(j % problem.z.len() == 0)).collect());
+        }
         let free = Directions { columns: (0..m).filter(|&j| free[j]).collect(), combined };
         let Some(dual) = model.dual(&free) else { return Err(TestCaseError::fail("no dual point")) };
         for j in 0..m {
@@ -403,7 +424,7 @@ proptest! {
         let mut penalty = ScaledPenalty::separable(vec![0.0; m], vec![l2; m]);
         let free: Vec<usize> = (0..problem.k).map(|k| k * p).collect();
         free.iter().for_each(|&j| penalty.l2[j] = 0.0);
-        let mut model = problem.model_with(vec![0]);
+        let mut model = problem.model();
         let mut b = vec![0.0; m];
         fit_null(&mut model, &free, &mut b, 100);
         let null_slope = model.gradient();
@@ -417,7 +438,7 @@ proptest! {
         let report = fit(&mut model, &penalty, &mut b, stop);
         prop_assert_eq!(&report.status, &Status::Converged, "gap {} objective {}", report.gap, report.objective);
         prop_assert!(!report.ill_conditioned);
-        model.level(&mut b);
+        model.level(&[0], &mut b);
         prop_assert!((problem.loss(&b, &model.intercepts()) - model.loss()).abs() < 1e-12);
         prop_assert!(free.iter().map(|&j| b[j]).sum::<f64>().abs() < 1e-9 * (1.0 + b[0].abs()));
         let slope = problem.slope(&b, &model.intercepts());
@@ -484,7 +505,7 @@ proptest! {
 #[test]
 fn intercepts_start_at_centred_log_frequencies() {
     let (y, omega) = ([0.0, 1.0, 2.0, 2.0], [0.1, 0.3, 0.2, 0.4]);
-    let model = Softmax::new(3, vec![], vec![], &y, &omega, vec![0.0; 12], true);
+    let model = Softmax::new(3, vec![], &y, &omega, vec![0.0; 12], true);
     let logs = [0.1f64.ln(), 0.3f64.ln(), 0.6f64.ln()];
     let mean = logs.iter().sum::<f64>() / 3.0;
     assert!(model.intercepts().iter().zip(logs).all(|(a, log)| (a - (log - mean)).abs() < 1e-14));
@@ -497,7 +518,7 @@ fn probabilities_of_zero_have_finite_gaps() {
     // both rows on the wrong side by 800 without an intercept: r = e_y - e_wrong, p_y = exp(-800) = 0
     let (y, omega, z) = ([0.0, 1.0], [0.5, 0.5], [1.0, -1.0]);
     let base = vec![-800.0, 0.0, 0.0, -800.0, -900.0, -900.0];
-    let mut model = Softmax::new(3, vec![Column::Dense(&z)], vec![], &y, &omega, base, false);
+    let mut model = Softmax::new(3, vec![Column::Dense(&z)], &y, &omega, base, false);
     assert!((model.loss() - 800.0).abs() < 1e-12);
     let dual = model.dual(&Directions::default()).unwrap();
     assert_eq!((dual.scale, model.loss_gap(&dual, 1.0)), (1.0, 0.0));
@@ -521,7 +542,7 @@ fn nan_is_no_certificate() {
 #[test]
 fn separating_moves_recede() {
     let (y, omega, z) = ([0.0, 0.0, 1.0, 2.0], [0.25; 4], [-2.0, -1.0, 1.0, 1.5]);
-    let mut model = Softmax::new(3, vec![Column::Dense(&z)], vec![], &y, &omega, vec![0.0; 12], false);
+    let mut model = Softmax::new(3, vec![Column::Dense(&z)], &y, &omega, vec![0.0; 12], false);
     let all = [0, 1, 2];
     let mut recedes = |direction: &[f64]| {
         model.newton_system(&all);

@@ -5,12 +5,13 @@
 //! | squared loss, tables of up to [`GRAM_LIMIT`] columns | [`Gaussian`] on merged fold moments | exact: Cholesky without L1, active-set coordinate descent with it |
 //! | the same where moments lack digits: dependent columns, a loss near 0, a gap that stays | [`Glm`] on the rows | without L1 by singular values, of least norm; with it as below |
 //! | squared loss, more columns; logistic loss | [`Glm`] on the rows | Newton / proximal Newton with line search on a working set |
+//! | logistic loss, more than 2 classes | [`Softmax`] on the rows | the same on the coefficients of all classes |
 //!
 //! Each model meets [`newton::fit`], the one loop: gradient, certificate, working set, quadratic problem, step.
 
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
-use crate::penalty::{Directions, Penalty, ScaledPenalty};
+use crate::penalty::{Directions, Penalty};
 
 mod block;
 mod continuation;
@@ -127,9 +128,6 @@ const NEGLIGIBLE_MOVE: f64 = 1e-6;
 pub trait Model {
     /// Number of columns.
     fn n_columns(&self) -> usize;
-
-    /// Told the penalty of the fit that comes.
-    fn prepare(&mut self, _penalty: &ScaledPenalty) {}
 
     /// Mean loss at the position.
     fn loss(&self) -> f64;

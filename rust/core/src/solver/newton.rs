@@ -82,7 +82,6 @@ impl Stop<'_> {
 
 /// Minimises mean loss plus penalty from the model's position `b`.
 pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report {
-    model.prepare(penalty);
     let may_run_away = !model.attains_least() && !penalty.directions(b).is_empty();
     let mut progress = Progress::default();
     let mut ill_conditioned = false;
@@ -162,7 +161,6 @@ pub fn fit_null(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     let mut nothing = ScaledPenalty::none(b.len());
     nothing.lower.clone_from(&penalty.lower);
     nothing.upper.clone_from(&penalty.upper);
-    model.prepare(&nothing);
     let unpenalised = penalty.unpenalised();
     let columns: Vec<usize> = (0..b.len()).filter(|&j| unpenalised[j]).collect();
     let combined = penalty.directions(b).combined;

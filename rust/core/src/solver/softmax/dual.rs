@@ -66,7 +66,7 @@ impl Softmax<'_> {
         for (i, &y) in self.labels.iter().enumerate() {
             let entries = || (i..field.len()).step_by(n);
             let weight = |e: usize| if majorised { 1.0 / self.n_classes as f64 } else { self.probability[e] };
-            // W f = p (f - sum p f), about the class whose entry it is not wanted for: of p near 1 nothing cancels there
+            // W f = p (f - sum p f) for the other classes, f taken about y's entry: where p_y is near 1 nothing cancels
             let own = field[y * n + i];
             let mean: f64 = entries().map(|e| weight(e) * (field[e] - own)).sum();
             let mut rest = 0.0;
@@ -144,7 +144,7 @@ fn support(free: &Directions) -> Vec<usize> {
     set
 }
 
-/// The same within the span of combined directions (and of single coefficients).
+/// Coefficients of the projection where some directions are combined: a solution within the span of all of them.
 fn solve_combined(free: &Directions, system: &System) -> Option<Vec<f64>> {
     let m = system.set.len();
     let single = free.columns.iter().map(|j| system.set.iter().map(|index| f64::from(index == j)).collect());

@@ -7,6 +7,8 @@ use crate::simd::{axpy, dot, multiply};
 
 /// Mean curvature below which its digits are gone.
 const SMALLEST_CURVATURE: f64 = 1e-150;
+/// Curvature along moves that are the same in all classes, in units of that along others.
+const GAUGE: f64 = 1e-8;
 
 /// Hessian and slope on a set of coefficients with the intercepts eliminated, and what that left behind.
 #[derive(Clone)]
@@ -176,21 +178,19 @@ impl<'a> Softmax<'a> {
         numbers.iter().map(|&j| self.columns[j]).collect()
     }
 
-    /// Adds `(sum_k h_k d_kj)^2 / sum_k h_k / 2` to the local model for unpenalised columns j, h being the Hessian's
-    /// diagonal: the model is least where that sum is 0, which costs nothing since the loss does not see a move that is the
-    /// same in all classes, and no longer singular. No term is larger than those it is added to, so that a class of
-    /// vanishing probability keeps its digits.
+    /// Adds `GAUGE (sum_k h_k d_kj)^2 / sum_k h_k / 2` to the local model for columns j with all classes in the set, h being
+    /// the Hessian's diagonal. The loss does not see a move that is the same in all classes, and an L1 penalty bounds such
+    /// a move without curvature: the sum, small enough not to be felt beside a ridge, keeps systems regular. No term is
+    /// larger than those it is added to, so that a class of vanishing probability keeps its digits.
     pub(super) fn regularise(&self, set: &[usize], hessian: &mut [f64]) {
-        let m = set.len();
-        for &j in &self.unpenalised {
-            let own: Vec<usize> = (0..m).filter(|&a| set[a] % self.columns.len() == j).collect();
+        let (m, p) = (set.len(), self.columns.len());
+        let mut entries: Vec<Vec<usize>> = vec![vec![]; p];
+        set.iter().enumerate().for_each(|(a, index)| entries[index % p].push(a));
+        for own in entries.iter().filter(|own| own.len() == self.n_classes) {
             let diagonal: Vec<f64> = own.iter().map(|&a| hessian[a * m + a]).collect();
             let total: f64 = diagonal.iter().sum();
-            if own.len() < self.n_classes || total == 0.0 {
-                continue;
-            }
-            for (&b, h) in own.iter().zip(&diagonal) {
-                own.iter().zip(&diagonal).for_each(|(&a, g)| hessian[b * m + a] += h / total * g);
+            for (&b, h) in own.iter().zip(&diagonal).filter(|_| total > 0.0) {
+                own.iter().zip(&diagonal).for_each(|(&a, g)| hessian[b * m + a] += GAUGE * (h / total) * g);
             }
         }
     }

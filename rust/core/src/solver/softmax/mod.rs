@@ -10,7 +10,7 @@ use self::hessian::System;
 use self::laplacian::centre;
 use super::{Dual, Model, NEGLIGIBLE_MOVE};
 use crate::columns::{Column, combine, correlate};
-use crate::penalty::{Directions, ScaledPenalty};
+use crate::penalty::Directions;
 use crate::simd::{axpy, dot};
 
 /// How far the differences of eta may move in one step, unless they are further out already.
@@ -33,9 +33,6 @@ pub struct Softmax<'a> {
     labels: Vec<usize>,
     omega: &'a [f64],
     fit_intercept: bool,
-    /// Columns without a penalty or bounds in any class: their Newton steps have the sum 0 over the classes, without
-    /// which their systems would be singular.
-    unpenalised: Vec<usize>,
     intercepts: Vec<f64>,
     eta: Vec<f64>,
     probability: Vec<f64>,
@@ -75,7 +72,6 @@ impl<'a> Softmax<'a> {
             labels: y.iter().map(|y| *y as usize).collect(),
             omega,
             fit_intercept,
-            unpenalised: vec![],
             intercepts: vec![0.0; n_classes],
             eta: base,
             probability: vec![0.0; size],
@@ -96,10 +92,10 @@ impl<'a> Softmax<'a> {
         model
     }
 
-    /// Gives the unpenalised columns' coefficients the sum 0 over the classes, which the loss does not see.
-    pub fn level(&self, b: &mut [f64]) {
+    /// Gives the coefficients of unpenalised columns the sum 0 over the classes, which the loss does not see.
+    pub fn level(&self, unpenalised: &[usize], b: &mut [f64]) {
         let p = self.columns.len();
-        for &j in &self.unpenalised {
+        for &j in unpenalised {
             let mean = b.iter().skip(j).step_by(p).sum::<f64>() / self.n_classes as f64;
             b.iter_mut().skip(j).step_by(p).for_each(|b| *b -= mean);
         }
@@ -244,13 +240,6 @@ impl<'a> Softmax<'a> {
 }
 
 impl Model for Softmax<'_> {
-    fn prepare(&mut self, penalty: &ScaledPenalty) {
-        let (p, none) = (self.columns.len(), penalty.unpenalised());
-        let is_free = |at: usize| none[at] && !penalty.is_bounded(at);
-        self.unpenalised = (0..p).filter(|j| (0..self.n_classes).all(|k| is_free(k * p + j))).collect();
-        self.system = None;
-    }
-
     fn n_columns(&self) -> usize {
         self.n_classes * self.columns.len()
     }

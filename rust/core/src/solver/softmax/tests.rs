@@ -4,10 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::certificate::duality_gap;
+use crate::linalg::Cholesky;
 use crate::loss::Logistic;
 use crate::penalty::{ScaledPenalty, soft_threshold};
-use crate::solver::Glm;
 use crate::solver::newton::{Report, Status, Stop, fit, fit_null};
+use crate::solver::{Glm, PIVOT_FLOOR};
 
 /// A small problem with plain formulas of its own.
 #[derive(Debug, Clone)]
@@ -254,7 +255,7 @@ proptest! {
         let mut model = problem.model();
         move_to(&mut model, b);
         let a = model.intercepts();
-        let (hessian, slope) = model.newton_system(&set);
+        let System { hessian, slope, .. } = model.system_on(&set, false);
         let (plain_slope, plain) = (problem.slope(b, &a), problem.hessian(b, &a));
         for (s, &j) in set.iter().enumerate() {
             let at = |t: f64| {
@@ -278,6 +279,26 @@ proptest! {
                 prop_assert!((hessian[s * set.len() + t] - expected).abs() < 1e-11);
             }
         }
+    }
+
+    /// Steps see the Hessian but for moves that are the same in all classes, along which theirs is regular.
+    #[test]
+    fn newton_systems_are_regular(problem in problems(), b in prop::collection::vec(-1.0..1.0f64, 12)) {
+        let all: Vec<usize> = (0..problem.size()).collect();
+        let mut model = problem.model();
+        move_to(&mut model, &b[..problem.size()]);
+        let exact = model.system_on(&all, false);
+        let (regular, slope) = model.newton_system(&all);
+        prop_assert_eq!(&slope, &exact.slope);
+        for (e, (regular, exact)) in regular.iter().zip(&exact.hessian).enumerate() {
+            let same_column = (e / all.len()) % problem.z.len() == (e % all.len()) % problem.z.len();
+            let allowed = if same_column { 1e-8 } else { 0.0 };
+            prop_assert!((regular - exact).abs() <= allowed);
+        }
+        prop_assert!(Cholesky::new(&regular, all.len()).unwrap().smallest_pivot() > PIVOT_FLOOR);
+        let (part, _) = model.newton_system(&all[1..]);
+        let exact = model.system_on(&all[1..], false).hessian;
+        prop_assert!(problem.z.len() > 1 || part == exact);
     }
 
     #[test]
@@ -348,7 +369,11 @@ proptest! {
         let m = problem.size();
         let mut model = problem.model();
         move_to(&mut model, &b[..m]);
-        let combined: Vec<Vec<f64>> = (0..n_combined).map(|c| directions[c * m..(c + 1) * m].to_vec()).collect();
+        let mut combined: Vec<Vec<f64>> = (0..n_combined).map(|c| directions[c * m..(c + 1) * m].to_vec()).collect();
+        if n_combined == 2 {
+            // a move of the first column that is the same in all classes
+            combined.push((0..m).map(|j| f64::from(j % problem.z.len() == 0)).collect());
+        }
         let free = Directions { columns: (0..m).filter(|&j| free[j]).collect(), combined };
         let Some(dual) = model.dual(&free) else { return Err(TestCaseError::fail("no dual point")) };
         for j in 0..m {
@@ -413,7 +438,7 @@ proptest! {
         let report = fit(&mut model, &penalty, &mut b, stop);
         prop_assert_eq!(&report.status, &Status::Converged, "gap {} objective {}", report.gap, report.objective);
         prop_assert!(!report.ill_conditioned);
-        model.level(&mut b);
+        model.level(&[0], &mut b);
         prop_assert!((problem.loss(&b, &model.intercepts()) - model.loss()).abs() < 1e-12);
         prop_assert!(free.iter().map(|&j| b[j]).sum::<f64>().abs() < 1e-9 * (1.0 + b[0].abs()));
         let slope = problem.slope(&b, &model.intercepts());

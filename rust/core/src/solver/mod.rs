@@ -14,6 +14,7 @@ use crate::penalty::Directions;
 mod coordinate;
 mod gaussian;
 mod glm;
+pub mod interior_point;
 mod least_squares;
 pub mod newton;
 

@@ -19,6 +19,7 @@ mod coordinate;
 mod fitter;
 mod gaussian;
 mod glm;
+pub mod interior_point;
 mod least_squares;
 pub mod newton;
 mod softmax;

@@ -215,11 +215,19 @@ impl Frame {
         coef
     }
 
-    /// Intercepts in original units from those of centred columns.
+    /// Intercepts in original units from those of centred columns; their sum is 0 where there are more than two classes.
     pub fn intercepts(&self, centred: &[f64], coef: &[f64]) -> Vec<f64> {
         let p = self.mean.len();
+        if !self.fit_intercept {
+            return vec![0.0; centred.len()];
+        }
         let shift = |class: usize| crate::simd::dot(&self.mean, &coef[class * p..(class + 1) * p]);
-        centred.iter().enumerate().map(|(k, b)| if self.fit_intercept { b - shift(k) } else { 0.0 }).collect()
+        let mut intercepts: Vec<f64> = centred.iter().enumerate().map(|(class, b)| b - shift(class)).collect();
+        if self.n_classes > 1 {
+            let mean = intercepts.iter().sum::<f64>() / self.n_classes as f64;
+            intercepts.iter_mut().for_each(|b| *b -= mean);
+        }
+        intercepts
     }
 
     /// Training mean of column j, which stands for its missing values.

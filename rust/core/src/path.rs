@@ -8,13 +8,15 @@ use crate::batch::{HeldOut, Shared, SplitData};
 use crate::columns::Column;
 use crate::design::Design;
 use crate::frame::Frame;
-use crate::loss::{Loss, LossKind, Squared, with_loss};
+use crate::loss::{Loss, LossKind, Quantile, Squared, with_loss};
 use crate::metric::score;
 use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Settings};
 use crate::simd::axpy;
 use crate::solver::newton::{Report, Status, Stop};
-use crate::solver::{Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Softmax, Solver, ridge_by_svd, shorten_fit};
+use crate::solver::{
+    Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
+};
 
 /// Part of the mean square of `y - o` below which an objective is rounding.
 const ROUNDING: f64 = 1e-20;
@@ -108,6 +110,9 @@ pub(crate) fn solve_path(
     if cell.n_classes > 1 {
         return work.path(work.softmax(&design));
     }
+    if let LossKind::Quantile(Quantile { level }) = cell.loss {
+        return work.path(work.pinball(level, &design));
+    }
     with_loss!(cell.loss, loss => work.path(work.glm(loss, &design)))
 }
 
@@ -174,6 +179,12 @@ impl Work<'_> {
         let mean = crate::simd::dot(&design.omega, &design.y);
         let start = self.cell.fit_intercept.then(|| loss.null_range(&design.y, mean));
         Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
+    }
+
+    fn pinball<'d>(&self, level: f64, design: &'d Design) -> Pinball<'d> {
+        let columns = self.frame.free.iter().map(|&j| Column::Dense(design.column(j))).collect();
+        let target = design.y.iter().zip(self.frame.base(design)).map(|(y, o)| y - o).collect();
+        Pinball::new(columns, target, &design.omega, self.cell.fit_intercept, level)
     }
 
     fn softmax<'d>(&self, design: &'d Design) -> Softmax<'d> {
@@ -256,6 +267,7 @@ impl Work<'_> {
             return self.fit_on_rows(&penalty, b, stop, start);
         }
         let mut report = fitter.minimise(&penalty, b, *stop);
+        self.level(&penalty, b);
         let unsure = report.status == Status::MaxIter;
         let few_digits = fitter.mean_loss() < DIGITS * self.target_square;
         if fitter.is_condensed() && (report.ill_conditioned || unsure || few_digits) {
@@ -289,6 +301,20 @@ impl Work<'_> {
             report.status = Status::RankDeficient;
         }
         self.finish(report, penalty, &b, &mut model, start)
+    }
+
+    /// Gives the coefficients of a column without penalty and bounds the sum 0 over more than two classes, which the loss
+    /// does not see.
+    fn level(&self, penalty: &ScaledPenalty, b: &mut [f64]) {
+        let (m, n_classes) = (self.frame.free.len(), self.cell.n_classes);
+        let none = penalty.unpenalised();
+        for a in (0..m).filter(|_| n_classes > 1) {
+            let of_column: Vec<usize> = (0..n_classes).map(|class| class * m + a).collect();
+            if of_column.iter().all(|&at| none[at] && !penalty.is_bounded(at)) {
+                let mean = of_column.iter().map(|&at| b[at]).sum::<f64>() / n_classes as f64;
+                of_column.iter().for_each(|&at| b[at] -= mean);
+            }
+        }
     }
 
     /// Makes the least norm of a fit whose unpenalised columns depend on each other; false if they do not.

@@ -22,6 +22,7 @@ mod glm;
 pub mod interior_point;
 mod least_squares;
 pub mod newton;
+mod pinball;
 mod softmax;
 
 pub use continuation::{Concave, Continuation};
@@ -30,6 +31,7 @@ pub use fitter::Fitter;
 pub use gaussian::Gaussian;
 pub use glm::Glm;
 pub use least_squares::{ridge_by_svd, shorten_fit};
+pub use pinball::Pinball;
 pub use softmax::Softmax;
 
 /// Solvers by name.

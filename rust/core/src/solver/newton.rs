@@ -78,6 +78,12 @@ impl Stop<'_> {
     fn allowed(&self, objective: f64) -> f64 {
         self.at(self.tol.max(FLOOR), objective)
     }
+
+    /// Whether a method that has gone on until nothing improved may call its fit converged.
+    pub(super) fn is_met(&self, gap: f64, objective: f64) -> bool {
+        let tol = if self.tol <= FLOOR { ROUNDING } else { self.tol };
+        gap.is_finite() && objective.is_finite() && gap <= self.at(tol, objective)
+    }
 }
 
 /// Minimises mean loss plus penalty from the model's position `b`.
@@ -144,9 +150,8 @@ impl Progress {
 
     /// A fit that runs to the floor has reached it where it stalls with a gap that rounding explains.
     fn has_converged(&self, gap: f64, objective: f64, stop: &Stop<'_>) -> bool {
-        let at_floor = stop.tol <= FLOOR && self.stalled > STALLS;
-        let tol = if at_floor { ROUNDING } else { stop.tol.max(FLOOR) };
-        gap.is_finite() && objective.is_finite() && gap <= stop.at(tol, objective)
+        let at_floor = self.stalled > STALLS;
+        stop.is_met(gap, objective) && (at_floor || gap <= stop.allowed(objective))
     }
 
     fn is_over(&self, gap: f64, stop: &Stop<'_>) -> bool {

@@ -1,10 +1,10 @@
 //! How the columns of one cell meet a solver: which may move, in which units, about which centre.
 
+use crate::columns::{Column, combine};
 use crate::design::{Design, solver_scale};
 use crate::moments::{ColumnStats, Moments};
 use crate::penalty::ScaledPenalty;
 use crate::problem::Cell;
-use crate::simd::axpy;
 use crate::solver::Gaussian;
 
 /// Solver coordinates `b_j = (w_j - w0_j) d_j` of the columns that may move.
@@ -125,9 +125,10 @@ impl Frame {
     /// `o_i + (x_i - mean)' w0` on the rows of a design.
     pub fn base(&self, design: &Design) -> Vec<f64> {
         let mut base = design.offset.clone();
-        for &(j, center) in &self.center {
-            axpy(center * design.scale[j], design.column(j), &mut base);
-        }
+        let columns: Vec<Column<'_>> = self.center.iter().map(|(j, _)| design.column(*j)).collect();
+        let moves: Vec<f64> = self.center.iter().map(|(j, center)| center * design.scale[*j]).collect();
+        let all: Vec<usize> = (0..columns.len()).collect();
+        combine(&columns, &all, &moves, &mut base);
         base
     }
 

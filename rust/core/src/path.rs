@@ -5,16 +5,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::batch::{HeldOut, Shared, SplitData};
-use crate::columns::Column;
 use crate::design::Design;
 use crate::frame::Frame;
 use crate::loss::{Loss, LossKind, Squared, with_loss};
 use crate::metric::score;
 use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Settings};
-use crate::simd::axpy;
 use crate::solver::newton::{Report, Status, Stop, fit, fit_null};
-use crate::solver::{GRAM_LIMIT, Glm, Model, ridge_by_svd};
+use crate::solver::{GRAM_LIMIT, Glm, Model, are_dependent, ridge_by_svd};
 
 /// Part of the mean square of `y - o` below which an objective is rounding.
 const ROUNDING: f64 = 1e-20;
@@ -92,7 +90,9 @@ pub(crate) fn solve_path(
         target_square,
         held_out: (!data.split.test.is_empty()).then(|| data.held_out()),
     };
-    if matches!(cell.loss, LossKind::Squared(_)) && data.table.n_columns() <= GRAM_LIMIT {
+    // the moments of a sparse table are dense, and to centre its columns for them would write them out
+    let has_moments = !data.table.is_sparse() && data.table.n_columns() <= GRAM_LIMIT;
+    if matches!(cell.loss, LossKind::Squared(_)) && has_moments {
         let moments = data.moments(shared);
         let target = moments.n_columns();
         let (mean, variance) = (moments.mean[target], moments.cross_of(target, target) / moments.weight);
@@ -146,7 +146,7 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
 
 impl Work<'_> {
     fn glm<'d, L: Loss>(&self, loss: L, design: &'d Design) -> Glm<'d, L> {
-        let columns = self.frame.free.iter().map(|&j| Column::Dense(design.column(j))).collect();
+        let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
         let mean = crate::simd::dot(&design.omega, &design.y);
         let start = self.cell.fit_intercept.then(|| loss.null_range(&design.y, mean));
         Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
@@ -179,11 +179,30 @@ impl Work<'_> {
             let left = Stop { max_iter: max_iter - report.n_iter, ..stop };
             return self.fit_on_rows(&penalty, b, &left, start);
         }
+        if self.wants_singular_values(model, &report, &penalty, b) {
+            return self.fit_on_rows(&penalty, b, &Stop { max_iter: max_iter - report.n_iter, ..stop }, start);
+        }
         let dependent = report.ill_conditioned && !penalty.directions(b).is_empty();
         if dependent && report.status == Status::Converged {
             report.status = Status::RankDeficient;
         }
         self.finish(report, b, model.intercept() + self.target_mean, start)
+    }
+
+    /// Whether the rows' Gram matrix is too dependent for a ridge of the squared loss. A fit that starts at a solution
+    /// takes no step that would have shown it.
+    fn wants_singular_values(
+        &self,
+        model: &mut impl Model,
+        report: &Report,
+        penalty: &ScaledPenalty,
+        b: &[f64],
+    ) -> bool {
+        if !matches!(self.cell.loss, LossKind::Squared(_)) || penalty.l1.iter().any(|l| *l > 0.0) {
+            return false;
+        }
+        let free = penalty.directions(b).columns;
+        report.ill_conditioned || are_dependent(&model.newton_system(&free).0, free.len())
     }
 
     /// The squared loss on the rows themselves, from where the moments have led: their digits were not enough, for
@@ -228,16 +247,10 @@ impl Work<'_> {
     }
 
     fn score(&self, rows: &HeldOut, coef: &[f64], intercept: f64) -> Vec<f64> {
-        let n = rows.y.len();
         let mut eta: Vec<f64> = rows.offset.iter().map(|o| o + intercept).collect();
         for (j, w) in coef.iter().enumerate().filter(|(_, w)| **w != 0.0) {
-            let column = &rows.x[j * n..(j + 1) * n];
-            if self.data.table.has_missing {
-                let mean = self.frame.mean_of(j);
-                eta.iter_mut().zip(column).for_each(|(e, x)| *e += w * if x.is_nan() { mean } else { *x });
-            } else {
-                axpy(*w, column, &mut eta);
-            }
+            let missing = self.data.table.has_missing.then(|| self.frame.mean_of(j));
+            rows.x.column(j).add_to(*w, missing, &mut eta);
         }
         score(self.cell.loss, &rows.y, &eta, &rows.weights)
     }

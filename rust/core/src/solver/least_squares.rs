@@ -1,7 +1,17 @@
 //! Ridge and least squares by the singular value decomposition of the rows, for Gram matrices that lost their digits.
 
+use faer::{MatRef, Side};
+
+use super::PIVOT_FLOOR;
+use crate::columns::{Column, WRITTEN_OUT, centred_gram, combine, correlate, gram};
 use crate::design::Design;
-use crate::linalg::{LeastSquares, least_squares};
+use crate::linalg::{Cholesky, LeastSquares, least_squares};
+use crate::simd::{axpy, dot};
+
+/// Whether the columns of a k x k Gram matrix depend on each other as far as it can tell.
+pub fn are_dependent(gram: &[f64], k: usize) -> bool {
+    k > 0 && Cholesky::new(gram, k).is_none_or(|factor| factor.smallest_pivot() <= PIVOT_FLOOR)
+}
 
 /// Minimiser of `sum_i omega_i (t_i - z_i'b)^2 / 2 + sum_j l2_j b_j^2 / 2` with the least `sum_j (norm_j b_j)^2`,
 /// and whether the columns are dependent. `target` is `y - offset` less its mean where there is an intercept.
@@ -12,22 +22,131 @@ pub fn ridge_by_svd(
     l2: &[f64],
     norm: &[f64],
 ) -> Option<(Vec<f64>, bool)> {
-    let (n, k) = (design.n_rows(), columns.len());
-    let rows = n + k;
-    let roots: Vec<f64> = design.omega.iter().map(|w| w.sqrt()).collect();
-    let mut a = vec![0.0; rows * k];
-    for (j, (&column, out)) in columns.iter().zip(a.chunks_exact_mut(rows)).enumerate() {
-        crate::simd::multiply(design.column(column), &roots, &mut out[..n]);
-        out[n + j] = l2[j].sqrt();
-    }
-    let mut b = vec![0.0; rows];
-    crate::simd::multiply(target, &roots, &mut b[..n]);
-    let LeastSquares { mut x, null } = least_squares(&a, rows, k, &b)?;
+    let columns: Vec<Column<'_>> = columns.iter().map(|&j| design.column(j)).collect();
+    let regression = Regression { columns: &columns, weights: &design.omega, l2, centred: false };
+    let LeastSquares { mut x, null } = regression.solve(target.to_vec())?;
     let dependent = !null.is_empty();
     if dependent {
         shorten(&mut x, &null, norm)?;
     }
     Some((x, dependent))
+}
+
+/// `min_b sum_i weight_i (t_i - z_i'b)^2 + sum_j l2_j b_j^2` for columns that may depend on each other.
+pub(super) struct Regression<'a> {
+    pub(super) columns: &'a [Column<'a>],
+    pub(super) weights: &'a [f64],
+    /// Ridge weights; may be empty for none.
+    pub(super) l2: &'a [f64],
+    /// Whether t and z are less their weighted means.
+    pub(super) centred: bool,
+}
+
+impl Regression<'_> {
+    /// The minimiser of least norm.
+    pub(super) fn solve(&self, mut target: Vec<f64>) -> Option<LeastSquares> {
+        let mean = self.mean(dot(&target, self.weights));
+        target.iter_mut().for_each(|t| *t -= mean);
+        let size = self.weights.len() * self.columns.len();
+        let fits = size <= WRITTEN_OUT || !self.columns.iter().any(Column::is_sparse);
+        if fits { self.by_singular_values(&target) } else { self.by_eigenvalues(&target) }
+    }
+
+    /// The mean that belongs to a weighted sum, 0 where nothing is centred.
+    fn mean(&self, sum: f64) -> f64 {
+        if self.centred { sum / self.weights.iter().sum::<f64>() } else { 0.0 }
+    }
+
+    fn means(&self) -> Vec<f64> {
+        correlate(self.columns, self.weights).into_iter().map(|sum| self.mean(sum)).collect()
+    }
+
+    /// On the weighted rows themselves, written out, with the ridge as rows of its own.
+    fn by_singular_values(&self, target: &[f64]) -> Option<LeastSquares> {
+        let (n, k) = (self.weights.len(), self.columns.len());
+        let rows = n + self.l2.len();
+        let means = self.means();
+        let roots: Vec<f64> = self.weights.iter().map(|w| w.sqrt()).collect();
+        let mut a = vec![0.0; rows * k];
+        for (j, (column, out)) in self.columns.iter().zip(a.chunks_exact_mut(rows)).enumerate() {
+            let column = column.to_dense(n);
+            out.iter_mut().zip(column.iter().zip(&roots)).for_each(|(o, (z, root))| *o = (z - means[j]) * root);
+            self.l2.get(j).inspect(|l2| out[n + j] = l2.sqrt());
+        }
+        let mut b = vec![0.0; rows];
+        crate::simd::multiply(target, &roots, &mut b[..n]);
+        least_squares(&a, rows, k, &b)
+    }
+
+    /// On the Gram matrix, for sparse columns too many to be written out.
+    ///
+    /// Eigenvalues are squares of singular values: directions below about 1e-7 of the largest singular value cannot be
+    /// told from null ones, where the rows themselves show 1e-13. What the others lose in the Gram matrix comes back in
+    /// one step of iterative refinement, with residuals taken on the rows.
+    fn by_eigenvalues(&self, target: &[f64]) -> Option<LeastSquares> {
+        let spectrum = Spectrum::of(&self.gram(), self.columns.len(), self.weights.len())?;
+        let means = self.means();
+        let mut x = spectrum.solve(&self.slope(target, &means, &vec![0.0; means.len()]));
+        let correction = spectrum.solve(&self.slope(target, &means, &x));
+        axpy(1.0, &correction, &mut x);
+        Some(LeastSquares { x, null: spectrum.null() })
+    }
+
+    fn gram(&self) -> Vec<f64> {
+        let k = self.columns.len();
+        let gram = if self.centred { centred_gram } else { gram };
+        let mut gram = gram(self.columns, self.weights);
+        self.l2.iter().enumerate().for_each(|(j, l2)| gram[j * k + j] += l2);
+        gram
+    }
+
+    /// `sum_i weight_i (z_i - mean) (t_i - (z_i - mean)'x) - l2 x`.
+    fn slope(&self, target: &[f64], means: &[f64], x: &[f64]) -> Vec<f64> {
+        let all: Vec<usize> = (0..x.len()).collect();
+        let back: Vec<f64> = x.iter().map(|x| -x).collect();
+        let shift = dot(means, x);
+        let mut rest: Vec<f64> = target.iter().map(|t| t + shift).collect();
+        combine(self.columns, &all, &back, &mut rest);
+        rest.iter_mut().zip(self.weights).for_each(|(r, w)| *r *= w);
+        let mut slope = correlate(self.columns, &rest);
+        axpy(-rest.iter().sum::<f64>(), means, &mut slope);
+        slope.iter_mut().zip(self.l2.iter().zip(x)).for_each(|(s, (l2, x))| *s -= l2 * x);
+        slope
+    }
+}
+
+/// Eigenvalues and eigenvectors of a Gram matrix; what rounding cannot be told from counts as 0.
+struct Spectrum {
+    values: Vec<f64>,
+    vectors: Vec<Vec<f64>>,
+}
+
+impl Spectrum {
+    /// Of a k x k matrix of sums over n rows, whose rounding grows like the root of n.
+    fn of(gram: &[f64], k: usize, n: usize) -> Option<Self> {
+        let eigen = MatRef::from_column_major_slice(gram, k, k).self_adjoint_eigen(Side::Lower).ok()?;
+        let mut values: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
+        let largest = values.iter().fold(0.0, |a: f64, v| a.max(*v));
+        let cutoff = (k as f64 + (n as f64).sqrt()) * f64::EPSILON * largest;
+        values.iter_mut().filter(|v| **v <= cutoff).for_each(|v| *v = 0.0);
+        let vectors = (0..k).map(|i| (0..k).map(|j| eigen.U()[(j, i)]).collect()).collect();
+        Some(Self { values, vectors })
+    }
+
+    /// The solution of least norm.
+    fn solve(&self, rhs: &[f64]) -> Vec<f64> {
+        let mut x = vec![0.0; rhs.len()];
+        for (value, vector) in self.values.iter().zip(&self.vectors).filter(|(value, _)| **value > 0.0) {
+            axpy(dot(vector, rhs) / value, vector, &mut x);
+        }
+        x
+    }
+
+    /// Directions with eigenvalue 0, one after another.
+    fn null(&self) -> Vec<f64> {
+        let null = self.values.iter().zip(&self.vectors).filter(|(value, _)| **value == 0.0);
+        null.flat_map(|(_, vector)| vector.iter().copied()).collect()
+    }
 }
 
 /// Moves `x` along the `null` directions to where `sum_j (norm_j x_j)^2` is least.
@@ -37,7 +156,7 @@ fn shorten(x: &mut [f64], null: &[f64], norm: &[f64]) -> Option<()> {
     let target: Vec<f64> = x.iter().zip(norm).map(|(x, norm)| -x * norm).collect();
     let along = least_squares(&scaled, k, null.len() / k, &target)?.x;
     for (share, direction) in along.iter().zip(null.chunks_exact(k)) {
-        crate::simd::axpy(*share, direction, x);
+        axpy(*share, direction, x);
     }
     Some(())
 }

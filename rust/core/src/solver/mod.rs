@@ -20,7 +20,7 @@ pub mod newton;
 pub use coordinate::Quadratic;
 pub use gaussian::Gaussian;
 pub use glm::Glm;
-pub use least_squares::ridge_by_svd;
+pub use least_squares::{are_dependent, ridge_by_svd};
 
 /// Solvers by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

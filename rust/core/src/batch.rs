@@ -12,6 +12,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::design::Design;
 use crate::error::{Error, Result};
+use crate::matrix::Matrix;
 use crate::moments::{FoldMoments, Moments};
 use crate::partition::{Membership, Partition, find_partitions};
 use crate::path::{Path, solve_path};
@@ -45,8 +46,11 @@ impl Plan {
     fn work(&self) -> f64 {
         let of_cell = |cell: &Cell| {
             let split = &self.splits[cell.split];
-            let k = cell.columns.as_ref().map_or(self.tables[split.table].n_columns(), Vec::len) as f64;
-            (split.train.len() + split.test.len()) as f64 * (k + 10.0) * k.min(50.0) * cell.alphas.len().max(1) as f64
+            let table = &self.tables[split.table];
+            let k = cell.columns.as_ref().map_or(table.n_columns(), Vec::len) as f64;
+            let stored = table.n_stored() as f64 / (table.n_rows() * table.n_columns()).max(1) as f64;
+            let of_row = (k * stored + 10.0) * k.min(50.0);
+            (split.train.len() + split.test.len()) as f64 * of_row * cell.alphas.len().max(1) as f64
         };
         self.cells.iter().map(of_cell).sum()
     }
@@ -209,8 +213,7 @@ pub(crate) struct SplitData<'a> {
 
 /// Held-out rows, missing values not yet replaced.
 pub(crate) struct HeldOut {
-    /// Columns of X, one after another.
-    pub(crate) x: Vec<f64>,
+    pub(crate) x: Matrix,
     pub(crate) y: Vec<f64>,
     pub(crate) offset: Vec<f64>,
     pub(crate) weights: Vec<f64>,
@@ -239,7 +242,7 @@ impl SplitData<'_> {
         self.held_out.get(|| {
             let (table, rows) = (self.table, &self.split.test);
             HeldOut {
-                x: (0..table.n_columns()).flat_map(|j| rows.iter().map(move |&i| table.column(j)[i])).collect(),
+                x: table.pick(rows),
                 y: rows.iter().map(|&i| table.y[i]).collect(),
                 offset: rows.iter().map(|&i| table.offset_of(i)).collect(),
                 weights: rows.iter().map(|&i| table.weight(i)).collect(),

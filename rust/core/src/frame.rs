@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::columns::{Column, combine};
 use crate::design::{Design, solver_scale};
 use crate::moments::{ColumnStats, Moments};
 use crate::penalty::{Block, Curve, Metric, PenaltyKind, ScaledPenalty, Shares};
 use crate::problem::Cell;
-use crate::simd::axpy;
 use crate::solver::Gaussian;
 
 /// Solver coordinates `b_j = (w_j - w0_j) d_j` of the columns that may move.
@@ -239,8 +239,12 @@ impl Frame {
     pub fn base(&self, design: &Design) -> Vec<f64> {
         let n = design.n_rows();
         let mut base = self.each_class(|_| design.offset.iter().copied());
-        for &(class, j, origin) in &self.origin {
-            axpy(origin * design.scale[j], design.column(j), &mut base[class * n..(class + 1) * n]);
+        for (class, base) in base.chunks_exact_mut(n.max(1)).enumerate() {
+            let here = || self.origin.iter().filter(|(of, ..)| *of == class);
+            let columns: Vec<Column<'_>> = here().map(|(_, j, _)| design.column(*j)).collect();
+            let moves: Vec<f64> = here().map(|(_, j, origin)| origin * design.scale[*j]).collect();
+            let all: Vec<usize> = (0..columns.len()).collect();
+            combine(&columns, &all, &moves, base);
         }
         base
     }

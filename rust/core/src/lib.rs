@@ -23,6 +23,7 @@ pub mod error;
 pub mod frame;
 mod linalg;
 pub mod loss;
+mod matrix;
 pub mod metric;
 pub mod moments;
 pub mod partition;
@@ -35,6 +36,7 @@ pub mod solver;
 
 pub use batch::Plan;
 pub use error::{Error, Result};
+pub use matrix::{Csc, Values};
 pub use path::{Fit, Path};
 pub use problem::{Cell, Settings, Split, Table};
 pub use solver::newton::Status;

@@ -1,5 +1,7 @@
 //! The few dense kernels the solvers need, on top of faer. Matrices are column-major slices.
 
+use std::ops::Range;
+
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::triangular::{BlockStructure, matmul};
@@ -11,10 +13,23 @@ use crate::simd::{axpy, dot, multiply};
 const BLOCK_BYTES: usize = 512 * 1024;
 
 /// Gram matrix `sum_i scale_i^2 z_i z_i'` of the given columns, both triangles filled.
-///
-/// Blocks of rows are scaled into a buffer and multiplied while they are in cache.
 pub fn weighted_gram(columns: &[&[f64]], scale: &[f64]) -> Vec<f64> {
-    let (n, k) = (scale.len(), columns.len());
+    let scaled = |j: usize, rows: Range<usize>, out: &mut [f64]| multiply(&columns[j][rows.clone()], &scale[rows], out);
+    gram_of_blocks(columns.len(), scale.len(), scaled)
+}
+
+/// The same of columns less one number each.
+pub fn shifted_gram(columns: &[&[f64]], shifts: &[f64], scale: &[f64]) -> Vec<f64> {
+    let scaled = |j: usize, rows: Range<usize>, out: &mut [f64]| {
+        let values = columns[j][rows.clone()].iter().zip(&scale[rows]);
+        out.iter_mut().zip(values).for_each(|(o, (z, s))| *o = (z - shifts[j]) * s);
+    };
+    gram_of_blocks(columns.len(), scale.len(), scaled)
+}
+
+/// Gram matrix of k columns over n rows. `write` puts some rows of a column into a buffer: blocks of rows are
+/// multiplied while they are in cache.
+fn gram_of_blocks(k: usize, n: usize, write: impl Fn(usize, Range<usize>, &mut [f64])) -> Vec<f64> {
     let mut gram = vec![0.0; k * k];
     if k == 0 {
         return gram;
@@ -23,8 +38,8 @@ pub fn weighted_gram(columns: &[&[f64]], scale: &[f64]) -> Vec<f64> {
     let mut buffer = vec![0.0; rows * k];
     for start in (0..n).step_by(rows) {
         let count = rows.min(n - start);
-        for (column, out) in columns.iter().zip(buffer.chunks_exact_mut(count)) {
-            multiply(&column[start..start + count], &scale[start..start + count], out);
+        for (j, out) in buffer.chunks_exact_mut(count).take(k).enumerate() {
+            write(j, start..start + count, out);
         }
         add_gram(&mut gram, k, &buffer[..count * k], count);
     }
@@ -47,7 +62,8 @@ fn add_gram(gram: &mut [f64], k: usize, block: &[f64], rows: usize) {
     );
 }
 
-fn mirror(gram: &mut [f64], k: usize) {
+/// Copies the lower triangle into the upper one.
+pub(crate) fn mirror(gram: &mut [f64], k: usize) {
     for j in 0..k {
         for i in j + 1..k {
             gram[i * k + j] = gram[j * k + i];

@@ -5,6 +5,7 @@
 //! which would leak its rounding into the fit and lose digits.
 
 use crate::linalg::weighted_gram;
+use crate::matrix::Values;
 use crate::problem::Table;
 
 /// Where each column lies and how far it spreads over a set of rows. Missing values count as the mean.
@@ -32,8 +33,8 @@ pub struct Moments {
 }
 
 /// Values of one column at some rows, and their weighted mean without the missing ones (0 if all are missing).
-pub(crate) fn gather(column: &[f64], rows: &[usize], weights: &[f64]) -> (Vec<f64>, f64) {
-    let values: Vec<f64> = rows.iter().map(|&i| column[i]).collect();
+pub(crate) fn gather(column: Values<'_>, rows: &[usize], weights: &[f64]) -> (Vec<f64>, f64) {
+    let values = column.pick(rows);
     let mean = mean_observed(&values, weights);
     (values, mean)
 }
@@ -64,7 +65,8 @@ pub(crate) fn weighted_rows(table: &Table, rows: &[usize]) -> Vec<usize> {
 }
 
 impl Moments {
-    /// Moments of some rows of a table; missing values are replaced by the mean of these rows.
+    /// Moments of some rows of a table; missing values are replaced by the mean of these rows. Columns are written
+    /// out: a sparse table is fitted on its [`Design`](crate::design::Design) instead.
     pub fn of_rows(table: &Table, rows: &[usize]) -> Self {
         let rows = weighted_rows(table, rows);
         let weights = weights_of(table, &rows);
@@ -73,7 +75,7 @@ impl Moments {
         let p = table.n_columns();
         let (mut mean, mut low, mut high) = (Vec::new(), Vec::new(), Vec::new());
         let mut centred = Vec::with_capacity(p + 1);
-        for column in (0..p).map(|j| table.column(j)).chain([target.as_slice()]) {
+        for column in (0..p).map(|j| table.column(j)).chain([Values::Dense(&target)]) {
             let (mut values, center) = gather(column, &rows, &weights);
             let (lowest, highest) = range(&values);
             values.iter_mut().for_each(|v| *v = if v.is_nan() { 0.0 } else { *v - center });

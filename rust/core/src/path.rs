@@ -5,14 +5,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::batch::{HeldOut, Shared, SplitData};
-use crate::columns::Column;
 use crate::design::Design;
 use crate::frame::Frame;
 use crate::loss::{Loss, LossKind, Quantile, Squared, with_loss};
 use crate::metric::score;
 use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Settings};
-use crate::simd::axpy;
 use crate::solver::newton::{Report, Status, Stop};
 use crate::solver::{
     Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
@@ -132,7 +130,8 @@ fn takes_moments(cell: &Cell, data: &SplitData<'_>) -> bool {
         Solver::Cholesky | Solver::CoordinateDescent => true,
         _ => data.table.n_columns() <= GRAM_LIMIT,
     };
-    matches!(cell.loss, LossKind::Squared(_)) && fits
+    // the moments of a sparse table are dense, and to centre its columns for them would write them out
+    matches!(cell.loss, LossKind::Squared(_)) && fits && !data.table.is_sparse()
 }
 
 /// Mean and variance of `y - o`.
@@ -175,20 +174,20 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
 
 impl Work<'_> {
     fn glm<'d, L: Loss>(&self, loss: L, design: &'d Design) -> Glm<'d, L> {
-        let columns = self.frame.free.iter().map(|&j| Column::Dense(design.column(j))).collect();
+        let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
         let mean = crate::simd::dot(&design.omega, &design.y);
         let start = self.cell.fit_intercept.then(|| loss.null_range(&design.y, mean));
         Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
     }
 
     fn pinball<'d>(&self, level: f64, design: &'d Design) -> Pinball<'d> {
-        let columns = self.frame.free.iter().map(|&j| Column::Dense(design.column(j))).collect();
+        let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
         let target = design.y.iter().zip(self.frame.base(design)).map(|(y, o)| y - o).collect();
         Pinball::new(columns, target, &design.omega, self.cell.fit_intercept, level)
     }
 
     fn softmax<'d>(&self, design: &'d Design) -> Softmax<'d> {
-        let columns = self.frame.free.iter().map(|&j| Column::Dense(design.column(j))).collect();
+        let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
         let base = self.frame.base(design);
         let Cell { n_classes, fit_intercept, .. } = *self.cell;
         Softmax::new(n_classes, columns, &design.y, &design.omega, base, fit_intercept)
@@ -274,7 +273,14 @@ impl Work<'_> {
             let left = Stop { max_iter: stop.max_iter - report.n_iter, ..*stop };
             return self.fit_on_rows(&penalty, b, &left, start);
         }
-        if report.ill_conditioned && report.status == Status::Converged && self.shorten(&penalty, b) {
+        let squared = matches!(self.cell.loss, LossKind::Squared(_)) && b.len() <= GRAM_LIMIT;
+        if squared && report.ill_conditioned && penalty.is_smooth() {
+            let left = Stop { max_iter: stop.max_iter.saturating_sub(report.n_iter), ..*stop };
+            return self.fit_on_rows(&penalty, b, &left, start);
+        }
+        // a fit that starts at a solution takes no step that would have shown dependent columns
+        let may_depend = report.ill_conditioned || report.n_iter == 0;
+        if may_depend && report.status == Status::Converged && self.shorten(&penalty, b) {
             report.status = Status::RankDeficient;
         }
         self.finish(report, &penalty, b, fitter, start)
@@ -373,13 +379,8 @@ impl Work<'_> {
         let p = self.data.table.n_columns();
         for (at, w) in coef.iter().enumerate().filter(|(_, w)| **w != 0.0) {
             let (class, j) = (at / p, at % p);
-            let (column, eta) = (&rows.x[j * n..(j + 1) * n], &mut eta[class * n..(class + 1) * n]);
-            if self.data.table.has_missing {
-                let mean = self.frame.mean_of(j);
-                eta.iter_mut().zip(column).for_each(|(e, x)| *e += w * if x.is_nan() { mean } else { *x });
-            } else {
-                axpy(*w, column, eta);
-            }
+            let missing = self.data.table.has_missing.then(|| self.frame.mean_of(j));
+            rows.x.column(j).add_to(*w, missing, &mut eta[class * n..(class + 1) * n]);
         }
         if self.cell.n_classes > 1 {
             return crate::metric::softmax_scores(&rows.y, &eta, self.cell.n_classes, &rows.weights);

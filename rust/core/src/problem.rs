@@ -2,15 +2,17 @@
 
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
+use crate::matrix::{Csc, Matrix, Values};
 use crate::penalty::Penalty;
 use crate::solver::Solver;
 
-/// One table: rows `x_i` (column-major), targets, row weights and offsets. NaN in `x` marks a missing value.
+/// One table: rows `x_i` (column-major or compressed columns), targets, row weights and offsets. NaN in `x` marks a
+/// missing value.
 #[derive(Debug, Clone)]
 pub struct Table {
     n_rows: usize,
     n_columns: usize,
-    x: Vec<f64>,
+    x: Matrix,
     /// Targets, one a row.
     pub y: Vec<f64>,
     /// Row weights `v_i`; `None` means 1.
@@ -28,7 +30,7 @@ pub struct Table {
 const LARGEST: f64 = 1e140;
 
 impl Table {
-    /// Takes the arrays over and checks their lengths and values.
+    /// Takes the arrays over and checks their lengths and values. `x` holds column after column.
     pub fn new(
         n_rows: usize,
         n_columns: usize,
@@ -40,6 +42,29 @@ impl Table {
         if x.len() != n_rows * n_columns {
             return Err(Error::invalid("X", format!("{} values for {n_rows} x {n_columns}", x.len())));
         }
+        Self::of(Matrix::Dense { n_rows, values: x }, n_rows, n_columns, y, weights, offset)
+    }
+
+    /// A table of compressed columns, which are never written out.
+    pub fn new_sparse(
+        n_rows: usize,
+        x: Csc,
+        y: Vec<f64>,
+        weights: Option<Vec<f64>>,
+        offset: Option<Vec<f64>>,
+    ) -> Result<Self> {
+        let n_columns = x.n_columns();
+        Self::of(Matrix::Sparse(x), n_rows, n_columns, y, weights, offset)
+    }
+
+    fn of(
+        x: Matrix,
+        n_rows: usize,
+        n_columns: usize,
+        y: Vec<f64>,
+        weights: Option<Vec<f64>>,
+        offset: Option<Vec<f64>>,
+    ) -> Result<Self> {
         check_vector("y", &y, n_rows)?;
         if let Some(offset) = &offset {
             check_vector("offset", offset, n_rows)?;
@@ -49,12 +74,12 @@ impl Table {
             check_weights(weights)?;
         }
         let mut has_missing = false;
-        for (j, column) in x.chunks_exact(n_rows.max(1)).enumerate() {
-            let (largest, missing) = extent(column);
+        for j in 0..n_columns {
+            let (largest, missing) = extent(x.column(j).stored());
             has_missing |= missing;
             if largest.is_infinite() {
-                let row = column.iter().position(|v| v.is_infinite()).unwrap_or(0);
-                return Err(Error::NotFinite { argument: "X", row, column: Some(j) });
+                let (row, column) = x.stored().iter().position(|v| v.is_infinite()).map_or((0, j), |at| x.place_of(at));
+                return Err(Error::NotFinite { argument: "X", row, column: Some(column) });
             }
             check_scale("X", largest, Some(j))?;
         }
@@ -75,8 +100,23 @@ impl Table {
     }
 
     /// Column j of X.
-    pub fn column(&self, j: usize) -> &[f64] {
-        &self.x[j * self.n_rows..(j + 1) * self.n_rows]
+    pub fn column(&self, j: usize) -> Values<'_> {
+        self.x.column(j)
+    }
+
+    /// Whether X is kept as compressed columns.
+    pub fn is_sparse(&self) -> bool {
+        matches!(self.x, Matrix::Sparse(_))
+    }
+
+    /// Number of values of X that are kept.
+    pub fn n_stored(&self) -> usize {
+        self.x.stored().len()
+    }
+
+    /// Some rows of X, in this order.
+    pub(crate) fn pick(&self, rows: &[usize]) -> Matrix {
+        self.x.pick(rows, self.n_rows)
     }
 
     /// Weight of row i.
@@ -91,7 +131,7 @@ impl Table {
 
     /// First missing value as (row, column).
     pub fn first_missing(&self) -> Option<(usize, usize)> {
-        self.x.iter().position(|v| v.is_nan()).map(|at| (at % self.n_rows, at / self.n_rows))
+        self.x.stored().iter().position(|v| v.is_nan()).map(|at| self.x.place_of(at))
     }
 }
 

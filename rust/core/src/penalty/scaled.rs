@@ -106,6 +106,24 @@ impl ScaledPenalty {
         root
     }
 
+    /// Adds the second derivatives of the quadratic terms to a matrix.
+    pub fn add_quadratic_to(&self, gram: &mut [f64]) {
+        let k = self.n_columns();
+        self.l2.iter().enumerate().for_each(|(j, l2)| gram[j * k + j] += l2);
+        if let Some((alpha, metric)) = &self.metric {
+            metric.add_to(gram, *alpha);
+        }
+    }
+
+    /// Gradient of the quadratic terms.
+    pub fn quadratic_slope(&self, b: &[f64]) -> Vec<f64> {
+        let mut slope: Vec<f64> = self.l2.iter().zip(b).map(|(l2, b)| l2 * b).collect();
+        if let Some((alpha, metric)) = &self.metric {
+            crate::simd::axpy(*alpha, &metric.times(b), &mut slope);
+        }
+        slope
+    }
+
     /// Whether there is a bound on column j.
     pub fn is_bounded(&self, j: usize) -> bool {
         self.lower[j].is_finite() || self.upper[j].is_finite()
@@ -229,9 +247,7 @@ impl ScaledPenalty {
     /// Distance of `slope = -grad loss` from the subdifferential of the penalty over its box at `b`, column by column.
     /// A member of a block whose norm is 0 gets its share of how far the block's slope lies outside the dual ball.
     pub fn violations(&self, b: &[f64], slope: &[f64]) -> Vec<f64> {
-        let smooth = self.metric.as_ref().map(|(alpha, metric)| (*alpha, metric.times(b)));
-        let quadratic = |j: usize| self.l2[j] * b[j] + smooth.as_ref().map_or(0.0, |(alpha, mb)| alpha * mb[j]);
-        let mut rest: Vec<f64> = (0..b.len()).map(|j| slope[j] - quadratic(j)).collect();
+        let mut rest: Vec<f64> = slope.iter().zip(self.quadratic_slope(b)).map(|(s, q)| s - q).collect();
         for block in self.blocks.iter().filter(|g| g.is_active()) {
             block.subtract_slope(b, &mut rest, self);
         }

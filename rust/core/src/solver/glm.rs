@@ -1,8 +1,9 @@
 //! A loss on the rows of a design.
 
+use super::least_squares::Regression;
 use super::{Dual, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
-use crate::columns::{Column, combine, correlate, correlate_pair, gram};
-use crate::linalg::{Cholesky, least_squares};
+use crate::columns::{Column, centred_gram, combine, correlate, correlate_pair, gram};
+use crate::linalg::Cholesky;
 use crate::loss::{Loss, Terms};
 use crate::penalty::Directions;
 use crate::simd::{axpy, dot, multiply};
@@ -109,19 +110,15 @@ impl<'a, L: Loss> Glm<'a, L> {
         if weights.iter().sum::<f64>() < SMALLEST_CURVATURE {
             weights = self.omega.iter().map(|omega| omega * SMALLEST_CURVATURE).collect();
         }
-        let k = columns.len();
-        let mut hessian = gram(columns, &weights);
-        if self.fit_intercept {
-            let (curvature, along) = (weights.iter().sum::<f64>(), dot(self.omega, &self.residual));
-            if curvature > 0.0 {
-                for (j, share) in cross.iter().map(|c| c / curvature).enumerate() {
-                    axpy(-share, &cross, &mut hessian[j * k..(j + 1) * k]);
-                    slope[j] -= share * along;
-                }
-            }
-            self.system = InterceptSystem { cross, curvature, slope: along };
+        if !self.fit_intercept {
+            return (gram(columns, &weights), slope);
         }
-        (hessian, slope)
+        let (curvature, along) = (weights.iter().sum::<f64>(), dot(self.omega, &self.residual));
+        if curvature > 0.0 {
+            axpy(-along / curvature, &cross, &mut slope);
+        }
+        self.system = InterceptSystem { cross, curvature, slope: along };
+        (centred_gram(columns, &weights), slope)
     }
 
     fn majorants(&self) -> Vec<f64> {
@@ -151,29 +148,25 @@ impl<'a, L: Loss> Glm<'a, L> {
 
     /// Coefficients of that projection by singular values, for dependent columns.
     fn project_by_svd(&self, free: &[Column<'_>], curvature: &[f64]) -> Option<Vec<f64>> {
-        let n = self.y.len();
         let weights = self.weighted(curvature);
-        let total: f64 = weights.iter().sum();
-        let centre = |values: &[f64]| if self.fit_intercept { dot(values, &weights) / total } else { 0.0 };
-        let mut a = Vec::with_capacity(n * free.len());
-        for column in free {
-            let column = column.to_dense();
-            let mean = centre(&column);
-            a.extend(column.iter().zip(&weights).map(|(z, w)| (z - mean) * w.sqrt()));
-        }
         let working: Vec<f64> = self.residual.iter().zip(curvature).map(|(r, h)| r / h).collect();
-        let mean = centre(&working);
-        let b: Vec<f64> = working.iter().zip(&weights).map(|(t, w)| (t - mean) * w.sqrt()).collect();
-        least_squares(&a, n, free.len(), &b).map(|fit| fit.x).filter(|c| c.iter().all(|v| v.is_finite()))
+        let regression = Regression { columns: free, weights: &weights, penalty: None, centred: self.fit_intercept };
+        regression.solve(working).map(|fit| fit.x).filter(|c| c.iter().all(|v| v.is_finite()))
     }
 
-    /// Whether nothing of the residuals' correlation with the unpenalised directions is left in `theta`.
+    /// Whether nothing of the residuals' correlation with the unpenalised directions is left in `theta`: no more than a
+    /// part `LEFT` of what each of them takes part in, and than what a few roundings of eta do to the residuals (where a
+    /// column's rows are fitted exactly there is nothing else).
     fn is_projected(&self, free: &[Column<'_>], theta: &[f64]) -> bool {
         const LEFT: f64 = 1e-8;
-        let size: Vec<f64> = self.residual.iter().zip(self.omega).map(|(r, w)| w * r.abs()).collect();
+        const ROUNDINGS: f64 = 5.0 * f64::EPSILON;
+        let eta = self.eta.iter().fold(0.0, |a: f64, e| a.max(e.abs()));
+        let size = |i: usize| self.residual[i].abs() + ROUNDINGS / LEFT * eta * self.curvature[i];
+        let size: Vec<f64> = self.omega.iter().enumerate().map(|(i, w)| w * size(i)).collect();
         let weighted = self.weighted(theta);
         let of_intercept = !self.fit_intercept || dot(self.omega, theta).abs() <= LEFT * size.iter().sum::<f64>();
-        of_intercept && free.iter().all(|column| column.dot(&weighted).abs() <= LEFT * column.dot_abs(&size))
+        let left = correlate(free, &weighted);
+        of_intercept && free.iter().zip(&left).all(|(column, left)| left.abs() <= LEFT * column.dot_abs(&size))
     }
 
     /// Terms of every row at the present eta.

@@ -68,7 +68,7 @@ impl Sets {
         for (q, &j) in self.moving.iter().enumerate() {
             let column = &mut matrix[q * width..(q + 1) * width];
             self.moving.iter().enumerate().for_each(|(p, &i)| column[p] = curvature[j * problem.width() + i]);
-            let values = problem.columns[j].to_dense();
+            let values = problem.columns[j].to_dense(problem.n);
             self.met.iter().enumerate().for_each(|(p, &i)| column[a + p] = values[i]);
         }
         for q in 0..self.met.len() {

@@ -92,15 +92,6 @@ impl<'a> Softmax<'a> {
         model
     }
 
-    /// Gives the coefficients of unpenalised columns the sum 0 over the classes, which the loss does not see.
-    pub fn level(&self, unpenalised: &[usize], b: &mut [f64]) {
-        let p = self.columns.len();
-        for &j in unpenalised {
-            let mean = b.iter().skip(j).step_by(p).sum::<f64>() / self.n_classes as f64;
-            b.iter_mut().skip(j).step_by(p).for_each(|b| *b -= mean);
-        }
-    }
-
     fn start(&mut self) {
         if self.fit_intercept {
             self.intercepts = self.first_intercepts();

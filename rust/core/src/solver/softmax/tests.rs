@@ -438,9 +438,10 @@ proptest! {
         let report = fit(&mut model, &penalty, &mut b, stop);
         prop_assert_eq!(&report.status, &Status::Converged, "gap {} objective {}", report.gap, report.objective);
         prop_assert!(!report.ill_conditioned);
-        model.level(&[0], &mut b);
+        // the loss does not see a move that is the same in all classes
+        let mean = free.iter().map(|&j| b[j]).sum::<f64>() / problem.k as f64;
+        free.iter().for_each(|&j| b[j] -= mean);
         prop_assert!((problem.loss(&b, &model.intercepts()) - model.loss()).abs() < 1e-12);
-        prop_assert!(free.iter().map(|&j| b[j]).sum::<f64>().abs() < 1e-9 * (1.0 + b[0].abs()));
         let slope = problem.slope(&b, &model.intercepts());
         for (j, b) in b.iter().enumerate() {
             prop_assert!((slope[problem.place(j)] - penalty.l2[j] * b).abs() < 1e-9);

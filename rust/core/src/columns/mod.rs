@@ -1,0 +1,247 @@
+//! Columns of a design in solver coordinates, and the products over rows that every model is made of.
+
+mod gram;
+
+pub use gram::{centred_gram, gram};
+
+use crate::simd::{axpy, dot, dot_pair};
+
+/// Numbers that sparse columns may be written out into where digits ask for it.
+pub(crate) const WRITTEN_OUT: usize = 4_000_000;
+
+/// One column z over the training rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Column<'a> {
+    /// A value for every row.
+    Dense(&'a [f64]),
+    /// `z_i = value - shift` at some rows, `-shift` at all others: a column is centred without being written out.
+    Sparse {
+        /// Rows of the values, each at most once.
+        rows: &'a [u32],
+        /// Values, already divided by the column's scale.
+        values: &'a [f64],
+        /// What is subtracted on every row.
+        shift: f64,
+    },
+}
+
+impl Column<'_> {
+    /// `z' v`.
+    pub fn dot(&self, v: &[f64]) -> f64 {
+        self.dot_given(v, if self.is_shifted() { total(v) } else { 0.0 })
+    }
+
+    /// `z' v` where `sum` is that of `v`, if the column is shifted.
+    fn dot_given(&self, v: &[f64], sum: f64) -> f64 {
+        match self {
+            Column::Dense(z) => dot(z, v),
+            Column::Sparse { rows, values, shift } => stored_dot(rows, values, v) - shift * sum,
+        }
+    }
+
+    /// `sum_i |z_i| v_i`, of which rounding in `z' v` is a part.
+    pub fn dot_abs(&self, v: &[f64]) -> f64 {
+        match self {
+            Column::Dense(z) => z.iter().zip(v).map(|(z, v)| z.abs() * v).sum(),
+            Column::Sparse { rows, values, shift } => {
+                let beyond = |z: f64| (z - shift).abs() - shift.abs();
+                let stored: f64 = rows.iter().zip(*values).map(|(&i, z)| beyond(*z) * v[i as usize]).sum();
+                stored + if self.is_shifted() { shift.abs() * total(v) } else { 0.0 }
+            }
+        }
+    }
+
+    /// All values; `n_rows` of them.
+    pub fn to_dense(self, n_rows: usize) -> Vec<f64> {
+        match self {
+            Column::Dense(z) => z.to_vec(),
+            Column::Sparse { rows, values, shift } => {
+                let mut out = vec![-shift; n_rows];
+                rows.iter().zip(values).for_each(|(&i, z)| out[i as usize] += z);
+                out
+            }
+        }
+    }
+
+    /// Whether not every row has a value of its own.
+    pub fn is_sparse(&self) -> bool {
+        matches!(self, Column::Sparse { .. })
+    }
+
+    fn is_shifted(&self) -> bool {
+        matches!(self, Column::Sparse { shift, .. } if *shift != 0.0)
+    }
+}
+
+/// Sum of all entries, by sums of blocks so that rounding does not grow with their number.
+fn total(v: &[f64]) -> f64 {
+    v.chunks(256).map(|block| block.iter().sum::<f64>()).sum()
+}
+
+fn stored_dot(rows: &[u32], values: &[f64], v: &[f64]) -> f64 {
+    rows.iter().zip(values).map(|(&i, z)| z * v[i as usize]).sum()
+}
+
+fn stored_dot_pair(rows: &[u32], values: &[f64], a: &[f64], b: &[f64]) -> (f64, f64) {
+    rows.iter().zip(values).fold((0.0, 0.0), |(of_a, of_b), (&i, z)| {
+        let i = i as usize;
+        (of_a + z * a[i], of_b + z * b[i])
+    })
+}
+
+/// Sum of `v`, where one of the columns asks for it.
+fn shared_total(columns: &[Column<'_>], v: &[f64]) -> f64 {
+    if columns.iter().any(Column::is_shifted) { total(v) } else { 0.0 }
+}
+
+/// `Z' v`.
+pub fn correlate(columns: &[Column<'_>], v: &[f64]) -> Vec<f64> {
+    let sum = shared_total(columns, v);
+    columns.iter().map(|column| column.dot_given(v, sum)).collect()
+}
+
+/// `(Z' a, Z' b)` in one pass.
+pub fn correlate_pair(columns: &[Column<'_>], a: &[f64], b: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let sums = (shared_total(columns, a), shared_total(columns, b));
+    let pair = |column: &Column<'_>| match column {
+        Column::Dense(z) => dot_pair(z, a, b),
+        Column::Sparse { rows, values, shift } => {
+            let (of_a, of_b) = stored_dot_pair(rows, values, a, b);
+            (of_a - shift * sums.0, of_b - shift * sums.1)
+        }
+    };
+    columns.iter().map(pair).unzip()
+}
+
+/// `out += sum_a d_a z_{set_a}`.
+pub fn combine(columns: &[Column<'_>], set: &[usize], d: &[f64], out: &mut [f64]) {
+    let mut shifted = 0.0;
+    for (&j, d) in set.iter().zip(d).filter(|(_, d)| **d != 0.0) {
+        match columns[j] {
+            Column::Dense(z) => axpy(*d, z, out),
+            Column::Sparse { rows, values, shift } => {
+                rows.iter().zip(values).for_each(|(&i, z)| out[i as usize] += d * z);
+                shifted += d * shift;
+            }
+        }
+    }
+    if shifted != 0.0 {
+        out.iter_mut().for_each(|o| *o -= shifted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A column by its stored values; `None` for one that is dense.
+    #[derive(Debug, Clone)]
+    struct Given {
+        rows: Option<Vec<u32>>,
+        values: Vec<f64>,
+        shift: f64,
+    }
+
+    impl Given {
+        fn column(&self) -> Column<'_> {
+            match &self.rows {
+                Some(rows) => Column::Sparse { rows, values: &self.values, shift: self.shift },
+                None => Column::Dense(&self.values),
+            }
+        }
+
+        fn plain(&self, n: usize) -> Vec<f64> {
+            let Some(rows) = &self.rows else { return self.values.clone() };
+            let stored = |i: usize| rows.iter().position(|r| *r as usize == i).map_or(0.0, |at| self.values[at]);
+            (0..n).map(|i| stored(i) - self.shift).collect()
+        }
+    }
+
+    fn given(n: usize) -> impl Strategy<Value = Given> {
+        let cells = prop::collection::vec((prop::bool::weighted(0.3), -3.0..3.0f64), n);
+        (cells, prop::bool::weighted(0.7), prop_oneof![Just(0.0), -2.0..2.0f64]).prop_map(
+            |(cells, is_sparse, shift)| {
+                if !is_sparse {
+                    return Given { rows: None, values: cells.iter().map(|(_, v)| *v).collect(), shift: 0.0 };
+                }
+                let mut stored: Vec<(u32, f64)> =
+                    (0..).zip(&cells).filter(|(_, (is_stored, _))| *is_stored).map(|(i, (_, v))| (i, *v)).collect();
+                // repeated and permuted training rows leave stored rows in any order
+                stored.reverse();
+                Given {
+                    rows: Some(stored.iter().map(|(i, _)| *i).collect()),
+                    values: stored.iter().map(|(_, v)| *v).collect(),
+                    shift,
+                }
+            },
+        )
+    }
+
+    #[derive(Debug, Clone)]
+    struct Case {
+        columns: Vec<Given>,
+        a: Vec<f64>,
+        weights: Vec<f64>,
+    }
+
+    fn case() -> impl Strategy<Value = Case> {
+        (1usize..40, 0usize..9).prop_flat_map(|(n, k)| {
+            let weights = prop::collection::vec(prop_oneof![1 => Just(0.0), 4 => 0.0..2.0f64], n);
+            (prop::collection::vec(given(n), k), prop::collection::vec(-3.0..3.0f64, n), weights)
+                .prop_map(|(columns, a, weights)| Case { columns, a, weights })
+        })
+    }
+
+    fn close(x: f64, y: f64) -> bool {
+        (x - y).abs() <= 1e-12 * (1.0 + y.abs())
+    }
+
+    proptest! {
+        #[test]
+        fn a_sparse_column_is_the_dense_one_of_the_same_numbers(Case { columns, a, weights } in case()) {
+            let n = a.len();
+            let plain: Vec<Vec<f64>> = columns.iter().map(|c| c.plain(n)).collect();
+            let columns: Vec<Column<'_>> = columns.iter().map(Given::column).collect();
+            let naive = |z: &[f64], v: &[f64]| z.iter().zip(v).map(|(z, v)| z * v).sum::<f64>();
+            let (of_a, of_w) = correlate_pair(&columns, &a, &weights);
+            let alone = correlate(&columns, &a);
+            for (j, (column, z)) in columns.iter().zip(&plain).enumerate() {
+                prop_assert!(column.to_dense(n).iter().zip(z).all(|(x, y)| close(*x, *y)));
+                prop_assert!(close(column.dot(&a), naive(z, &a)));
+                prop_assert!(close(alone[j], naive(z, &a)));
+                prop_assert!(close(of_a[j], naive(z, &a)) && close(of_w[j], naive(z, &weights)));
+                let size: Vec<f64> = z.iter().map(|z| z.abs()).collect();
+                prop_assert!(close(column.dot_abs(&weights), naive(&size, &weights)));
+            }
+            // every other column, the last first
+            let set: Vec<usize> = (0..columns.len()).rev().step_by(2).collect();
+            let d: Vec<f64> = set.iter().map(|j| *j as f64 - 1.0).collect();
+            let mut out = a.clone();
+            combine(&columns, &set, &d, &mut out);
+            for i in 0..n {
+                let wanted = a[i] + set.iter().zip(&d).map(|(j, d)| d * plain[*j][i]).sum::<f64>();
+                prop_assert!(close(out[i], wanted));
+            }
+        }
+
+        #[test]
+        fn gram_of_any_mixture_equals_naive_sums(Case { columns, weights, .. } in case()) {
+            let (n, k) = (weights.len(), columns.len());
+            let plain: Vec<Vec<f64>> = columns.iter().map(|c| c.plain(n)).collect();
+            let columns: Vec<Column<'_>> = columns.iter().map(Given::column).collect();
+            let weight: f64 = weights.iter().sum();
+            let mean = |z: &[f64]| dot(z, &weights) / if weight > 0.0 { weight } else { 1.0 };
+            let (gram, centred) = (gram(&columns, &weights), centred_gram(&columns, &weights));
+            for a in 0..k {
+                for b in 0..k {
+                    let (u, v) = (&plain[a], &plain[b]);
+                    let naive: f64 = (0..n).map(|i| weights[i] * u[i] * v[i]).sum();
+                    prop_assert!((gram[a * k + b] - naive).abs() <= 1e-11 * (1.0 + naive.abs()));
+                    let about: f64 = (0..n).map(|i| weights[i] * (u[i] - mean(u)) * (v[i] - mean(v))).sum();
+                    prop_assert!((centred[a * k + b] - about).abs() <= 1e-11 * (1.0 + naive.abs()));
+                }
+            }
+        }
+    }
+}

@@ -370,6 +370,7 @@ class Fit:
     objective: float
     gap: float
     kkt: float
+    n_iter: int
     status: str
 
     @classmethod
@@ -385,6 +386,7 @@ class Fit:
             objective=float(one("objective")),
             gap=float(one("gap")),
             kkt=float(one("kkt")) if hasattr(solution, "kkt") else np.nan,
+            n_iter=int(one("n_iter")),
             status=str(one("status")),
         )
 

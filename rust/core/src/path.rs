@@ -17,7 +17,7 @@ use crate::solver::{
 };
 
 /// Part of the mean square of `y - o` below which an objective is rounding.
-const ROUNDING: f64 = 1e-20;
+const ROUNDING: f64 = 1e-16;
 /// Part of it below which the moments, which hold it with about 16 digits, leave too few for a certificate.
 const DIGITS: f64 = 1e-6;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use metafit_core::loss::LossKind;
 use metafit_core::penalty::{Penalty, PenaltyKind};
 use metafit_core::solver::Solver;
-use metafit_core::{Cell, Csc, Path, Plan, Settings, Split, Table};
+use metafit_core::{Cell, Csc, Path, Plan, Settings, Split, Status, Table};
 use proptest::prelude::*;
 
 /// A table by columns; a value is stored or a 0 that is not.
@@ -60,6 +60,9 @@ fn assert_same(dense: &[Path], sparse: &[Path]) {
         assert!(close(&[sparse.alpha_max], &[dense.alpha_max], 1e-10) || dense.alpha_max.is_infinite());
         for (d, s) in dense.fits.iter().zip(&sparse.fits) {
             assert_eq!(d.report.status, s.report.status, "gaps {} and {}", d.report.gap, s.report.gap);
+            if matches!(d.report.status, Status::Failed(_)) {
+                continue;
+            }
             assert!((s.report.objective - d.report.objective).abs() <= 1e-10 * (1.0 + d.report.objective));
             // proportional columns of equal size share a coefficient in any way
             if s.report.ill_conditioned || d.report.ill_conditioned {

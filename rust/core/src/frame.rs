@@ -26,9 +26,10 @@ pub struct Frame {
     unit: Vec<f64>,
     /// Factor of each free column.
     factor: Vec<f64>,
-    /// Ends of the box in solver coordinates, class after class.
+    /// Ends of the box in solver coordinates, class after class, and in original units.
     lower: Vec<f64>,
     upper: Vec<f64>,
+    ends: Vec<(f64, f64)>,
     /// Group norms at strength 1, over the columns of all classes.
     blocks: Vec<Block>,
     metric: Option<Arc<Metric>>,
@@ -55,6 +56,7 @@ impl Frame {
             factor: vec![],
             lower: vec![],
             upper: vec![],
+            ends: vec![],
             blocks: vec![],
             metric: None,
             target_sd,
@@ -105,6 +107,7 @@ impl Frame {
                 if let Some((_, scale)) = free.next_if(|(free, _)| **free == j) {
                     self.lower.push((low - origin) * scale);
                     self.upper.push((high - origin) * scale);
+                    self.ends.push((low, high));
                 }
             }
         }
@@ -210,7 +213,14 @@ impl Frame {
         let mut coef = vec![0.0; self.n_classes * p];
         self.origin.iter().for_each(|&(class, j, origin)| coef[class * p + j] = origin);
         for (at, b) in b.iter().enumerate() {
-            coef[(at / m) * p + self.free[at % m]] += b / self.scale[at % m];
+            let (low, high) = self.ends[at];
+            let w = &mut coef[(at / m) * p + self.free[at % m]];
+            // a change of units by rounding does not lead out of the box, and a bound that is met is met exactly
+            *w = match *b {
+                b if b <= self.lower[at] => low,
+                b if b >= self.upper[at] => high,
+                b => (*w + b / self.scale[at % m]).clamp(low, high),
+            };
         }
         coef
     }

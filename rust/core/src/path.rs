@@ -16,7 +16,7 @@ use crate::solver::{
     Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
 };
 
-/// Part of the mean square of `y - o` below which an objective is rounding.
+/// Part of the size of a loss (the mean square of `y - o` for the squared one) below which an objective is rounding.
 const ROUNDING: f64 = 1e-16;
 /// Part of it below which the moments, which hold it with about 16 digits, leave too few for a certificate.
 const DIGITS: f64 = 1e-6;
@@ -198,9 +198,9 @@ impl Work<'_> {
     }
 
     fn path(&self, mut fitter: impl Fitter) -> Path {
-        let mut b = vec![0.0; fitter.size()];
+        let mut b = vec![0.0; fitter.n_coordinates()];
         fitter.minimise_null(&self.frame.penalty(1.0), &mut b, self.stop(0.0));
-        let null_objective = fitter.mean_loss().max(ROUNDING * self.target_square);
+        let null_objective = fitter.mean_loss().max(ROUNDING * self.target_square.max(fitter.loss_size()));
         let slope = fitter.slope();
         let alpha_max = self.frame.alpha_max(&slope);
         let unit = if self.cell.of_max { alpha_max } else { 1.0 };

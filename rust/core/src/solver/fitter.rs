@@ -9,7 +9,10 @@ use crate::simd::dot;
 /// A loss on one training set, fitted with one penalty after another, each fit starting from the last.
 pub trait Fitter: Clone {
     /// Number of coordinates.
-    fn size(&self) -> usize;
+    fn n_coordinates(&self) -> usize;
+
+    /// See [`Model::size`].
+    fn loss_size(&self) -> f64;
 
     /// Minimises mean loss plus penalty from the position `b`.
     fn minimise(&mut self, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report;
@@ -39,8 +42,12 @@ pub trait Fitter: Clone {
 }
 
 impl<M: Model + Clone> Fitter for M {
-    fn size(&self) -> usize {
+    fn n_coordinates(&self) -> usize {
         self.n_columns()
+    }
+
+    fn loss_size(&self) -> f64 {
+        self.size()
     }
 
     fn minimise(&mut self, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report {

@@ -299,6 +299,13 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         if self.fit_intercept { dot(self.omega, &self.residual).abs() } else { 0.0 }
     }
 
+    /// `sum_i omega_i W_i eta_i^2 / 2`, with `1 + eta_i^2` under a log link, where eta has no units.
+    fn size(&self) -> f64 {
+        let floor = if self.loss.largest_eta().is_finite() { 1.0 } else { 0.0 };
+        let row = |i: usize| 0.5 * self.omega[i] * self.curvature[i] * (floor + self.eta[i] * self.eta[i]);
+        (0..self.y.len()).map(row).sum()
+    }
+
     fn overflows(&self) -> bool {
         let largest = self.loss.largest_eta();
         !self.value.is_finite() || self.eta.iter().any(|eta| eta.abs() > largest)

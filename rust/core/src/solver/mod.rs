@@ -185,6 +185,12 @@ pub trait Model {
         false
     }
 
+    /// What the loss changes by, to an order of magnitude, when eta moves by its own size: a loss within rounding of its
+    /// least value is a tiny part of that.
+    fn size(&self) -> f64 {
+        0.0
+    }
+
     /// Whether steps take a parabola above the loss in place of its curvature: they are shorter, and always downhill.
     fn majorise(&mut self, _on: bool) {}
 

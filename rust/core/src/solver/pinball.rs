@@ -59,8 +59,12 @@ fn onto_bound(b: f64, lower: f64, upper: f64) -> f64 {
 }
 
 impl Fitter for Pinball<'_> {
-    fn size(&self) -> usize {
+    fn n_coordinates(&self) -> usize {
         self.columns.len()
+    }
+
+    fn loss_size(&self) -> f64 {
+        0.0
     }
 
     fn minimise(&mut self, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report {

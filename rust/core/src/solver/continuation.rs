@@ -17,6 +17,8 @@ const RATIO: f64 = 0.8;
 const END: f64 = 1e-4;
 /// Convex problems a strength may take.
 const MAX_PROBLEMS: usize = 500;
+/// Relative gap of the convex problems that still leaves Newton's method something to gain.
+const TIGHTEST: f64 = 2e-13;
 /// Part of the steepest slope below which a violation is rounding.
 const FLOOR: f64 = 1e-12;
 
@@ -65,12 +67,14 @@ fn settle<F: Fitter>(fitter: &mut F, b: &mut [f64], penalty: &Concave<'_>, alpha
         tangent
     };
     let allowed = penalty.steepest * stop.tol.max(FLOOR);
+    // a gap falls with the square of the violation
+    let tol = if stop.tol > 0.0 { (0.01 * stop.tol * stop.tol).max(TIGHTEST) } else { 0.0 };
     let mut n_iter = 0;
     let mut best = f64::INFINITY;
     let mut status = Status::MaxIter;
     let mut ill_conditioned = false;
     for _ in 0..MAX_PROBLEMS {
-        let left = Stop { max_iter: stop.max_iter.saturating_sub(n_iter), tol: stop.tol.min(1e-9), ..stop };
+        let left = Stop { max_iter: stop.max_iter.saturating_sub(n_iter), tol, ..stop };
         let report = fitter.minimise(&tangent(b), b, left);
         n_iter += report.n_iter;
         ill_conditioned = report.ill_conditioned;

@@ -2,6 +2,8 @@
 
 from importlib.metadata import version as installed
 
+from metafit import losses, penalties
+
 project = "metafit"
 author = "The metafit developers"
 copyright = "The metafit developers"
@@ -21,3 +23,17 @@ numpydoc_show_class_members = False
 html_theme = "nature"
 html_show_sourcelink = False
 html_show_sphinx = False
+
+
+def list_members(app, page, source):
+    """Put the losses and penalties of the registries where a page asks for them: no page lists them."""
+    for name, room, base in (("losses", losses, "Loss"), ("penalties", penalties, "Penalty")):
+        members = [made.__name__ for made in room.REGISTRY.values()] + [base]
+        table = "\n".join(f"   {member}" for member in members)
+        classes = "\n".join(f".. autoclass:: {member}" for member in members)
+        source[0] = source[0].replace(f".. registry {name}", f".. autosummary::\n\n{table}\n\n{classes}")
+
+
+def setup(app):
+    """Connect what is above."""
+    app.connect("source-read", list_members)

@@ -229,9 +229,10 @@ class TestTables:
         model = MetaClassifier(budget=3).fit(X, np.array(["a", "b", "c"])[y])
         assert model.classes_.tolist() == ["a", "b", "c"]
         assert model.score(X, np.array(["a", "b", "c"])[y]) > 0.95
-        c = model.strategy_.estimator.build().c
-        logistic = make_pipeline(StandardScaler(), LogisticRegression(C=1 / c, tol=1e-10, max_iter=1000))
-        expected = logistic.fit(X, y).predict_proba(X)
+        assert (model.cv_results_["status"] == "ok").all()
+        assert (model.strategy_.loss.name, model.strategy_.penalty.name) == ("logistic", "l2")
+        strength = LogisticRegression(C=1 / (150 * model.fitted_.alpha), tol=1e-10, max_iter=10_000)
+        expected = make_pipeline(StandardScaler(), strength).fit(X, y).predict_proba(X)
         np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-5)
         assert model.decision_function(X).shape == (150, 3)
 

@@ -388,14 +388,19 @@ def test_more_than_two_classes():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 3))
     task = Task(X, np.array(["r", "g", "b"])[np.argmax(X + rng.normal(size=X.shape), axis=1)])
-    strategies = [
-        Strategy(loss="logistic"),
-        Strategy.from_estimator(DecisionTreeClassifier(max_depth=2, min_samples_leaf=15)),
-    ]
-    native, wrapped = run_strategies(task, strategies, task.splits(3)[:1])
-    assert (native.status, wrapped.status) == ("not_applicable", "ok")
-    assert "3 classes" in native.reason
+    tree = Strategy.from_estimator(DecisionTreeClassifier(max_depth=2, min_samples_leaf=15))
+    strategies = [Strategy(loss="logistic", alpha=PerRow(2.0)), tree]
+    native, wrapped = run_strategies(task, strategies, task.splits(3)[:1], **TIGHT)
+    assert (native.status, wrapped.status) == ("ok", "ok")
     train, test = task.splits(3)[0]
+    softmax = scaled_pipeline(LogisticRegression(C=0.5, tol=1e-12, max_iter=10_000)).fit(X[train], task.y[train])
+    proba = softmax.predict_proba(X[test])
+    assert native.metrics["log_loss"] == pytest.approx(log_loss(task.y[test], proba), rel=1e-7)
+    brier = np.mean(np.sum((proba - np.eye(3)[task.y[test]]) ** 2, axis=1))
+    assert native.metrics["brier_score_loss"] == pytest.approx(brier, rel=1e-7)
+    assert native.metrics["accuracy_score"] == np.mean(proba.argmax(axis=1) == task.y[test])
+    area = roc_auc_score(task.y[test], proba, multi_class="ovr")
+    assert native.metrics["roc_auc_score"] == pytest.approx(area, abs=1e-3)
     model = DecisionTreeClassifier(max_depth=2, min_samples_leaf=15, random_state=0)
     model.fit(X[train], task.y[train])
     proba = model.predict_proba(X[test])

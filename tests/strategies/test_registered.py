@@ -107,7 +107,12 @@ def test_what_a_penalty_says_of_itself(made):
 
 @pytest.mark.parametrize("made", penalties.REGISTRY.values())
 def test_every_penalty_takes_factors_a_centre_and_bounds(made):
-    given = {"factors": np.array([0, 1, np.inf]), "center": [1, 2, 3], "lower": [-np.inf, 2, 0], "upper": [1, 2, np.inf]}
+    given = {
+        "factors": np.array([0, 1, np.inf]),
+        "center": [1, 2, 3],
+        "lower": [-np.inf, 2, 0],
+        "upper": [1, 2, np.inf],
+    }
     penalty = replace(example(made), **given)
     given["factors"][0] = 7
     assert (penalty.factors, penalty.center) == ((0.0, 1.0, math.inf), (1.0, 2.0, 3.0))

@@ -16,7 +16,6 @@ from sklearn.base import clone
 from metafit import learners
 from metafit.descriptions import describe_task
 from metafit.engine.running import why_not
-from metafit.estimators.multiclass import multiclass_strategies
 from metafit.learners import Learner, Ranking
 from metafit.scores import Scores
 from metafit.strategies.alphas import CV
@@ -88,8 +87,7 @@ def _from_the_middle(strategies: list[Strategy]) -> list[Strategy]:
 
 
 def _without_knowledge(task: Task) -> Advice:
-    multiclass = task.classes is not None and len(task.classes) > 2
-    strategies = multiclass_strategies() if multiclass else static_order(task.kind)
+    strategies = static_order(task.kind)
     usable = [strategy for strategy in strategies if not why_not(task, strategy)]
     if not usable:
         raise ValueError(f"no default strategy can serve this table: {why_not(task, strategies[0])}")

@@ -220,11 +220,6 @@ class MetaClassifier(ClassifierMixin, _MetaEstimator):  # type: ignore[misc]
     feature_names_in_ : array of str
         If X was a frame with text as names.
 
-    Notes
-    -----
-    More than two classes are provisional: by default, logistic regressions of scikit-learn of several
-    strengths compete. From knowledge, estimators that serve such tables are used with profile="full".
-
     Examples
     --------
     >>> import pandas as pd

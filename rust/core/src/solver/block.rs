@@ -77,7 +77,7 @@ impl BlockProblem {
                 fall += 2.0 * (p / below).powi(2) * h / below;
             }
             let step = (value - 1.0) / fall;
-            if !(step > 1e-16 * r) {
+            if step.is_nan() || step <= 1e-16 * r {
                 break;
             }
             r = (r + step).min(top);

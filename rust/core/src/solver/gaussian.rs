@@ -21,6 +21,9 @@ pub struct Gaussian {
     direction: Vec<f64>,
 }
 
+/// A direction v, as numbers and entries of its columns, with its image `G v`.
+type Move<'a> = (Vec<(usize, f64)>, Cow<'a, [f64]>);
+
 impl Gaussian {
     /// Takes the moments over, at position 0. `intercept` is that of centred columns, whatever the position: the mean of
     /// the target, or 0 without one.
@@ -47,8 +50,7 @@ impl Gaussian {
         (self.square - dot(&self.linear, b) - dot(&slope, b)).max(0.0)
     }
 
-    /// Each free direction v with its image `G v`.
-    fn moves(&self, free: &Directions) -> Vec<(Vec<(usize, f64)>, Cow<'_, [f64]>)> {
+    fn moves(&self, free: &Directions) -> Vec<Move<'_>> {
         let single = free.columns.iter().map(|&j| (vec![(j, 1.0)], Cow::Borrowed(self.column(j))));
         let combined = free.combined.iter().map(|direction| {
             let mut image = vec![0.0; self.k];

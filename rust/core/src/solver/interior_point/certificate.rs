@@ -49,7 +49,10 @@ impl Certified {
     /// brought to that weight, which a weight near the rounding of theta needs.
     pub fn rounded(problem: &Problem<'_>, x: Vec<f64>, theta: &[f64], system: &System) -> Self {
         let inside = |&&j: &&usize| {
-            x[j] != 0.0 && x[j] > problem.penalty.lower[j] && x[j] < problem.penalty.upper[j] && problem.penalty.l2[j] == 0.0
+            x[j] != 0.0
+                && x[j] > problem.penalty.lower[j]
+                && x[j] < problem.penalty.upper[j]
+                && problem.penalty.l2[j] == 0.0
         };
         let in_block = problem.penalty.in_block();
         let held: Vec<usize> = problem.l1_columns.iter().filter(inside).copied().filter(|&j| !in_block[j]).collect();

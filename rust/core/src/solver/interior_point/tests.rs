@@ -163,23 +163,52 @@ fn trace_one() {
 
 #[test]
 fn stress() {
-    let names = ["integers", "scale1e6", "scale1e-6", "offset1e6", "level.001", "level.999", "duplicate", "skewed weights", "weak", "strong", "wide box", "n1", "n2", "perfect", "binary z", "binary z int t", "outlier", "scale1e150", "scale1e-150"];
+    let names = [
+        "integers",
+        "scale1e6",
+        "scale1e-6",
+        "offset1e6",
+        "level.001",
+        "level.999",
+        "duplicate",
+        "skewed weights",
+        "weak",
+        "strong",
+        "wide box",
+        "n1",
+        "n2",
+        "perfect",
+        "binary z",
+        "binary z int t",
+        "outlier",
+        "scale1e150",
+        "scale1e-150",
+    ];
     for (variant, name) in names.iter().enumerate() {
         let (mut list, mut worst, mut most, mut total, mut count) = (String::new(), 0.0f64, 0, 0, 0);
         for kind in 0..KINDS {
             for seed in 0..30u64 {
-                let (n, k) = match *name { "n1" => (1, 3), "n2" => (2, 3), _ if seed % 3 == 2 => (60, 8), _ => (25, 4) };
+                let (n, k) = match *name {
+                    "n1" => (1, 3),
+                    "n2" => (2, 3),
+                    _ if seed % 3 == 2 => (60, 8),
+                    _ => (25, 4),
+                };
                 let mut c = case(kind, n, k, seed + 1000);
                 let unit = |c: &mut Case, f: f64| {
                     c.t.iter_mut().for_each(|t| *t *= f);
                     c.penalty.l2.iter_mut().for_each(|l| *l /= f);
                     c.penalty.lower.iter_mut().chain(&mut c.penalty.upper).for_each(|e| *e *= f);
-                    if let Some(m) = &mut c.penalty.metric { m.0 /= f; }
+                    if let Some(m) = &mut c.penalty.metric {
+                        m.0 /= f;
+                    }
                 };
                 let grow = |c: &mut Case, f: f64| {
                     c.penalty.l1.iter_mut().chain(&mut c.penalty.l2).for_each(|l| *l *= f);
                     c.penalty.blocks.iter_mut().for_each(|b| b.weight *= f);
-                    if let Some(m) = &mut c.penalty.metric { m.0 *= f; }
+                    if let Some(m) = &mut c.penalty.metric {
+                        m.0 *= f;
+                    }
                 };
                 match *name {
                     "integers" => c.t.iter_mut().for_each(|t| *t = (2.0 * *t).round()),
@@ -187,7 +216,10 @@ fn stress() {
                     "scale1e-6" => unit(&mut c, 1e-6),
                     "scale1e150" => unit(&mut c, 1e150),
                     "scale1e-150" => unit(&mut c, 1e-150),
-                    "offset1e6" => { c.t.iter_mut().for_each(|t| *t += 1e6); c.fit_intercept = true; }
+                    "offset1e6" => {
+                        c.t.iter_mut().for_each(|t| *t += 1e6);
+                        c.fit_intercept = true;
+                    }
                     "level.001" => c.level = 0.001,
                     "level.999" => c.level = 0.999,
                     "duplicate" => c.z[1] = c.z[0].clone(),
@@ -198,24 +230,39 @@ fn stress() {
                     }
                     "weak" => grow(&mut c, 1e-6),
                     "strong" => grow(&mut c, 1e6),
-                    "wide box" => for j in 0..k { if !c.penalty.is_bounded(j) { c.penalty.lower[j] = -1e6; c.penalty.upper[j] = 1e6; } },
+                    "wide box" => {
+                        for j in 0..k {
+                            if !c.penalty.is_bounded(j) {
+                                c.penalty.lower[j] = -1e6;
+                                c.penalty.upper[j] = 1e6;
+                            }
+                        }
+                    }
                     "perfect" => c.t = (0..n).map(|i| 0.5 + c.z.iter().map(|z| z[i]).sum::<f64>()).collect(),
                     "binary z" | "binary z int t" => {
                         c.z.iter_mut().flatten().for_each(|z| *z = if *z > 0.2 { 1.0 } else { 0.0 });
-                        if *name == "binary z int t" { c.t.iter_mut().for_each(|t| *t = t.round()); }
+                        if *name == "binary z int t" {
+                            c.t.iter_mut().for_each(|t| *t = t.round());
+                        }
                     }
                     "outlier" => c.t[0] = 1e8,
                     _ => {}
                 }
-                if *name == "wide box" && kind == 9 { continue; }
+                if *name == "wide box" && kind == 9 {
+                    continue;
+                }
                 let tol = if std::env::var("TOL").is_ok() { 0.0 } else { 1e-8 };
                 let fit = c.fit(tol);
                 let p = c.objective(&fit.b, fit.intercept);
                 let relative = fit.gap / p.max(1e-4 * c.null());
-                if !(relative <= 1e-8 || fit.gap <= fit.rounding) { list += &format!(" {kind}/{seed}:{relative:.0e}/{}", fit.n_iter); }
-                else if p > 0.0 && fit.gap > fit.rounding { worst = worst.max(relative); }
+                if !(relative <= 1e-8 || fit.gap <= fit.rounding) {
+                    list += &format!(" {kind}/{seed}:{relative:.0e}/{}", fit.n_iter);
+                } else if p > 0.0 && fit.gap > fit.rounding {
+                    worst = worst.max(relative);
+                }
                 most = most.max(fit.n_iter);
-                total += fit.n_iter; count += 1;
+                total += fit.n_iter;
+                count += 1;
             }
         }
         println!("kind {name}: worst {worst:.1e} most {most} mean {:.1} bad:{list:.400}", total as f64 / count as f64);
@@ -230,6 +277,14 @@ fn one() {
         let columns = c.columns();
         let stop = Stop { tol: 1e-8, max_iter: m, null_objective: c.null(), cancel: &GO_ON };
         let fit = pinball(&columns, &c.t, &c.omega, c.fit_intercept, c.level, &c.penalty, stop);
-        println!("kind {m} {} gap {:e} rounding {:e} p {:e} loss {:e} null {:e}", fit.n_iter, fit.gap, fit.rounding, c.objective(&fit.b, fit.intercept), fit.loss, c.null());
+        println!(
+            "kind {m} {} gap {:e} rounding {:e} p {:e} loss {:e} null {:e}",
+            fit.n_iter,
+            fit.gap,
+            fit.rounding,
+            c.objective(&fit.b, fit.intercept),
+            fit.loss,
+            c.null()
+        );
     }
 }

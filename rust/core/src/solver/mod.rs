@@ -1,13 +1,16 @@
 //! Which solver for which problem.
 //!
-//! | problem | model | how a step is found |
+//! | problem | fitter | how a step is found |
 //! |---|---|---|
-//! | squared loss, tables of up to [`GRAM_LIMIT`] columns | [`Gaussian`] on merged fold moments | exact: Cholesky without L1, active-set coordinate descent with it |
-//! | the same where moments lack digits: dependent columns, a loss near 0, a gap that stays | [`Glm`] on the rows | without L1 by singular values, of least norm; with it as below |
-//! | squared loss, more columns; logistic loss | [`Glm`] on the rows | Newton / proximal Newton with line search on a working set |
+//! | squared loss, dense tables of up to [`GRAM_LIMIT`] columns | [`Gaussian`] on merged fold moments | [`Quadratic`]: a factorisation, with active sets of columns and blocks |
+//! | the same where moments lack digits | [`Glm`] on the rows | by singular values where the penalty is smooth, else as below |
+//! | losses with a derivative; the squared loss otherwise | [`Glm`] on the rows | (proximal) Newton: [`Quadratic`] on a working set, line search |
 //! | logistic loss, more than 2 classes | [`Softmax`] on the rows | the same on the coefficients of all classes |
+//! | pinball loss | [`Pinball`] on the rows | [`interior_point`] |
+//! | any of these with a folded concave penalty | [`Continuation`] over it | convex problems with the penalty's tangents, along a path of strengths |
 //!
-//! Each model meets [`newton::fit`], the one loop: gradient, certificate, working set, quadratic problem, step.
+//! Each [`Model`] meets [`newton::fit`], the one loop: gradient, certificate, working set, quadratic problem, step. A path
+//! knows [`Fitter`]s alone.
 
 use crate::error::{Error, Result};
 use crate::loss::LossKind;

@@ -14,8 +14,9 @@ use crate::problem::{Cell, Settings};
 use crate::solver::newton::{Report, Status, Stop, fit, fit_null};
 use crate::solver::{GRAM_LIMIT, Glm, Model, are_dependent, ridge_by_svd};
 
-/// Part of the mean square of `y - o` below which an objective is rounding.
-const ROUNDING: f64 = 1e-20;
+/// Part of the mean square of `y - o` below which a null objective counts as 0: residuals that rounding leaves of an
+/// exact fit have a gap of about 1e-31 of it, which is to pass at 1e-4 of the null objective and 1e-10 of that.
+const ROUNDING: f64 = 1e-14;
 /// Part of it below which the moments, which hold it with about 16 digits, leave too few for a certificate.
 const DIGITS: f64 = 1e-6;
 

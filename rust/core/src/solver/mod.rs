@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | squared loss, tables of up to [`GRAM_LIMIT`] columns | [`Gaussian`] on merged fold moments | exact: Cholesky without L1, active-set coordinate descent with it |
 //! | the same where moments lack digits: dependent columns, a loss near 0, a gap that stays | [`Glm`] on the rows | without L1 by singular values, of least norm; with it as below |
-//! | squared loss, more columns; logistic loss | [`Glm`] on the rows | Newton / proximal Newton with line search on a working set |
+//! | squared loss, more columns or a sparse table; logistic loss | [`Glm`] on the rows | Newton / proximal Newton with line search on a working set |
 //!
 //! Each model meets [`newton::fit`], the one loop: gradient, certificate, working set, quadratic problem, step.
 

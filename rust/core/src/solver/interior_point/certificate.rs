@@ -65,7 +65,7 @@ impl Certified {
         let b = &x[..problem.k];
         let objective = mean_loss(&residual, &problem.weight, problem.level) + problem.penalty.value(b);
         let free = problem.penalty.directions(b);
-        let Some((mut theta, u)) = project(problem, b, (&free, held), theta, system) else {
+        let Some((mut theta, u)) = project(problem, &Demands::new(problem, b, &free, held), theta, system) else {
             return Self { x, theta: theta.to_vec(), gap: f64::INFINITY, objective };
         };
         let s = row_scale(&theta, problem.level).min(problem.penalty.feasible_scale(&u, &free));
@@ -91,8 +91,44 @@ fn row_scale(theta: &[f64], level: f64) -> f64 {
     above.min(below)
 }
 
-/// Directions of columns and intercept that theta has to be orthogonal to, as lists of entries.
-fn basis(problem: &Problem<'_>, b: &[f64], free: &Directions) -> Vec<Vec<(usize, f64)>> {
+/// What the slopes of theta have to be along some directions.
+struct Demands {
+    /// Directions of columns and intercept, as lists of entries.
+    basis: Vec<Vec<(usize, f64)>>,
+    /// The slope along each.
+    goals: Vec<f64>,
+    /// The largest that it can be.
+    reach: Vec<f64>,
+    /// Directions, the first ones, that cannot do without.
+    n_free: usize,
+}
+
+impl Demands {
+    /// 0 along the free directions and the constant, `l1 sign(b)` on the held columns.
+    fn new(problem: &Problem<'_>, b: &[f64], free: &Directions, held: &[usize]) -> Self {
+        let mut basis = free_basis(problem, b, free);
+        let n_free = basis.len();
+        let mut goals = vec![0.0; n_free];
+        for &j in held {
+            basis.push(vec![(j, 1.0)]);
+            goals.push(problem.penalty.l1[j] * b[j].signum());
+        }
+        let reach = basis.iter().map(|d| d.iter().map(|(j, c)| c.abs() * problem.reach[*j]).sum()).collect();
+        Self { basis, goals, reach, n_free }
+    }
+
+    fn excess(&self, slope: &[f64]) -> Vec<f64> {
+        let along = self.basis.iter().map(|d| d.iter().map(|(j, c)| c * slope[*j]).sum::<f64>());
+        along.zip(&self.goals).map(|(along, goal)| along - goal).collect()
+    }
+
+    fn are_met(&self, excess: &[f64], share: f64) -> bool {
+        excess.iter().zip(&self.reach).all(|(e, reach)| e.abs() <= share * reach)
+    }
+}
+
+/// Directions that theta has to be orthogonal to.
+fn free_basis(problem: &Problem<'_>, b: &[f64], free: &Directions) -> Vec<Vec<(usize, f64)>> {
     let unpenalised = problem.penalty.unpenalised();
     // between two bounds the conjugate is finite, but a slope that is 0 costs nothing
     let between = |&j: &usize| {
@@ -104,40 +140,23 @@ fn basis(problem: &Problem<'_>, b: &[f64], free: &Directions) -> Vec<Vec<(usize,
     single.map(|j| vec![(j, 1.0)]).chain(combined).collect()
 }
 
-/// theta without its part along the free directions, and with a slope of `l1 sign(b)` on the held columns, and `Z' Omega
-/// theta`; `None` where some of that part stays.
-fn project(
-    problem: &Problem<'_>,
-    b: &[f64],
-    (free, held): (&Directions, &[usize]),
-    theta: &[f64],
-    system: &System,
-) -> Option<(Vec<f64>, Vec<f64>)> {
-    let mut basis = basis(problem, b, free);
-    let n_free = basis.len();
-    basis.extend(held.iter().map(|&j| vec![(j, 1.0)]));
-    let goals: Vec<f64> =
-        std::iter::repeat_n(0.0, n_free).chain(held.iter().map(|&j| problem.penalty.l1[j] * b[j].signum())).collect();
-    let excess = |v: &[f64]| -> Vec<f64> {
-        basis.iter().zip(&goals).map(|(d, goal)| d.iter().map(|(j, c)| c * v[*j]).sum::<f64>() - goal).collect()
-    };
-    let reach: Vec<f64> = basis.iter().map(|d| d.iter().map(|(j, c)| c.abs() * problem.reach[*j]).sum()).collect();
-    let is_within = |part: &[f64], share: f64| part.iter().zip(&reach).all(|(p, r)| p.abs() <= share * r);
+/// theta moved to where the demands are met, and `Z' Omega theta`; `None` where the free directions keep a part.
+fn project(problem: &Problem<'_>, demands: &Demands, theta: &[f64], system: &System) -> Option<(Vec<f64>, Vec<f64>)> {
     let mut theta = theta.to_vec();
     let mut slope = rows_slope(problem, &theta);
     let mut projector = None;
     for _ in 0..PROJECTIONS {
-        let mut c = excess(&slope);
-        if is_within(&c, ROUNDING) {
+        let mut excess = demands.excess(&slope);
+        if demands.are_met(&excess, ROUNDING) {
             break;
         }
-        let projector = projector.get_or_insert_with(|| Projector::new(&basis, system));
-        projector.remove(problem, &mut c, &mut theta)?;
+        let projector = projector.get_or_insert_with(|| Projector::new(&demands.basis, system));
+        projector.remove(problem, &mut excess, &mut theta)?;
         slope = rows_slope(problem, &theta);
     }
-    let left = excess(&slope);
+    let left = demands.excess(&slope);
     slope.truncate(problem.k);
-    is_within(&left[..n_free], LEFT).then_some((theta, slope))
+    demands.are_met(&left[..demands.n_free], LEFT).then_some((theta, slope))
 }
 
 fn rows_slope(problem: &Problem<'_>, theta: &[f64]) -> Vec<f64> {

@@ -11,6 +11,9 @@ const INSIDE: f64 = 0.1;
 const FRACTION: f64 = 0.995;
 /// Length below which a corrected step is compared with one towards the centre.
 const SHORT: f64 = 0.2;
+/// Least part of mu that a predictor counts as promising, to the third power the least that a corrector aims at: below
+/// that a full step would leave products that are made of its error.
+const LEAST: f64 = 0.03;
 /// Part of mu that a step towards the centre aims at.
 const SAFE: f64 = 0.5;
 /// Least eigenvalue of the product of a cone's points, as a part of mu.
@@ -71,6 +74,16 @@ struct Equations<'p> {
     system: &'p System,
     scalings: Vec<Scaling>,
     residuals: Residuals,
+}
+
+/// What a step is to change products by: of every row above and below, with the pull at theta that comes of both, of the
+/// bounds, and (scaled) of the cones.
+struct Goals {
+    lag: Vec<f64>,
+    above: Vec<f64>,
+    below: Vec<f64>,
+    bounds: Vec<f64>,
+    cones: Vec<Vec<f64>>,
 }
 
 /// Parts of a step that are carried out.
@@ -179,7 +192,7 @@ impl Iterate {
         let predictor = self.step(&equations, &Aim { mu: 0.0, after: None })?;
         let lengths = self.longest(problem, &predictor, 1.0);
         let promised = self.products_after(problem, &predictor, lengths) / self.products;
-        let aim = Aim { mu: mu * promised.max(0.0).powi(3), after: Some(&predictor) };
+        let aim = Aim { mu: mu * promised.max(LEAST).powi(3), after: Some(&predictor) };
         let mut step = self.step(&equations, &aim)?;
         let mut lengths = self.centred(problem, &step, mu);
         if lengths.shorter() < SHORT || self.products_after(problem, &step, lengths) > self.products {
@@ -195,40 +208,54 @@ impl Iterate {
     }
 
     fn step(&self, equations: &Equations<'_>, aim: &Aim<'_>) -> Option<Step> {
-        let Equations { problem, system, scalings, residuals } = equations;
-        let second = |i: usize| aim.after.map_or((0.0, 0.0), |s| (s.u[i] * s.a[i], -s.v[i] * s.a[i]));
-        // what the two products of a row ask for, and the pull at theta that comes of it
-        let above: Vec<f64> = (0..self.u.len()).map(|i| aim.mu - self.u[i] * self.a[i] - second(i).0).collect();
-        let below: Vec<f64> = (0..self.u.len()).map(|i| aim.mu - self.v[i] * self.b[i] - second(i).1).collect();
-        let lag = |i: usize| residuals.primal[i] - above[i] / self.a[i] + below[i] / self.b[i];
-        let lag: Vec<f64> = (0..self.u.len()).map(lag).collect();
-        let bounds = self.bound_aims(aim);
-        let cones: Vec<Vec<f64>> = self.cone_aims(scalings, aim);
+        let goals = self.goals(equations, aim);
+        let x = equations.system.solve(&self.right_hand_side(equations, &goals))?;
+        Some(self.follow(equations, &goals, x))
+    }
 
-        let stiff: Vec<f64> = lag.iter().zip(&system.stiffness).map(|(l, d)| l * d).collect();
-        let mut rhs = problem.correlate(&stiff);
-        axpy(1.0, &residuals.dual, &mut rhs);
-        self.bounds.iter().zip(&bounds).for_each(|(bound, goal)| rhs[bound.column] += bound.sign * goal / bound.slack);
-        for (cone, (scaling, h)) in self.cones.iter().zip(scalings.iter().zip(&cones)) {
+    /// What the products lack of the aim.
+    fn goals(&self, equations: &Equations<'_>, aim: &Aim<'_>) -> Goals {
+        let second = |i: usize| aim.after.map_or((0.0, 0.0), |s| (s.u[i] * s.a[i], -s.v[i] * s.a[i]));
+        let rows = 0..self.u.len();
+        let above: Vec<f64> = rows.clone().map(|i| aim.mu - self.u[i] * self.a[i] - second(i).0).collect();
+        let below: Vec<f64> = rows.clone().map(|i| aim.mu - self.v[i] * self.b[i] - second(i).1).collect();
+        let lag = |i: usize| equations.residuals.primal[i] - above[i] / self.a[i] + below[i] / self.b[i];
+        let lag = rows.map(lag).collect();
+        Goals { lag, above, below, bounds: self.bound_aims(aim), cones: self.cone_aims(&equations.scalings, aim) }
+    }
+
+    fn right_hand_side(&self, equations: &Equations<'_>, goals: &Goals) -> Vec<f64> {
+        let stiff: Vec<f64> = goals.lag.iter().zip(&equations.system.stiffness).map(|(l, d)| l * d).collect();
+        let mut rhs = equations.problem.correlate(&stiff);
+        axpy(1.0, &equations.residuals.dual, &mut rhs);
+        for (bound, goal) in self.bounds.iter().zip(&goals.bounds) {
+            rhs[bound.column] += bound.sign * goal / bound.slack;
+        }
+        for (cone, (scaling, h)) in self.cones.iter().zip(equations.scalings.iter().zip(&goals.cones)) {
             cone.add_pull(scaling, h, &mut rhs);
         }
-        let x = system.solve(&rhs)?;
+        rhs
+    }
 
-        let fitted = problem.times(&x);
-        let a: Vec<f64> = (0..lag.len()).map(|i| -system.stiffness[i] * (lag[i] - fitted[i])).collect();
+    /// The steps of everything else that go with a step of x.
+    fn follow(&self, equations: &Equations<'_>, goals: &Goals, x: Vec<f64>) -> Step {
+        let fitted = equations.problem.times(&x);
+        let rows = 0..self.u.len();
+        let stiffness = &equations.system.stiffness;
+        let a: Vec<f64> = rows.clone().map(|i| -stiffness[i] * (goals.lag[i] - fitted[i])).collect();
         let bound_step = |(bound, goal): (&Bound, &f64)| {
             let slack = bound.sign * x[bound.column];
             (slack, (goal - bound.multiplier * slack) / bound.slack)
         };
-        let cone_steps = self.cones.iter().zip(scalings.iter().zip(&cones));
-        Some(Step {
-            u: (0..lag.len()).map(|i| (above[i] - self.u[i] * a[i]) / self.a[i]).collect(),
-            v: (0..lag.len()).map(|i| (below[i] + self.v[i] * a[i]) / self.b[i]).collect(),
+        let cones = self.cones.iter().zip(equations.scalings.iter().zip(&goals.cones));
+        Step {
+            u: rows.clone().map(|i| (goals.above[i] - self.u[i] * a[i]) / self.a[i]).collect(),
+            v: rows.map(|i| (goals.below[i] + self.v[i] * a[i]) / self.b[i]).collect(),
             a,
-            bounds: self.bounds.iter().zip(&bounds).map(bound_step).collect(),
-            cones: cone_steps.map(|(cone, (scaling, h))| cone.step(scaling, h, &x)).collect(),
+            bounds: self.bounds.iter().zip(&goals.bounds).map(bound_step).collect(),
+            cones: cones.map(|(cone, (scaling, h))| cone.step(scaling, h, &x)).collect(),
             x,
-        })
+        }
     }
 
     fn bound_aims(&self, aim: &Aim<'_>) -> Vec<f64> {

@@ -38,9 +38,8 @@ mod tests;
 use std::sync::atomic::Ordering;
 
 use super::newton::Stop;
-use crate::columns::Column;
+use crate::columns::{Column, combine};
 use crate::penalty::ScaledPenalty;
-use crate::simd::axpy;
 use certificate::Certified;
 use iterate::Iterate;
 use problem::{Frame, Problem};
@@ -97,7 +96,7 @@ pub fn pinball(
     };
     let mut search = Search::new(&problem, stop, frame.unit);
     search.run();
-    frame.original(search, t, omega)
+    frame.original(&search, t, omega, penalty)
 }
 
 /// Least mean loss with all penalised or bounded columns at 0: the P0 of the tolerance.
@@ -114,7 +113,7 @@ pub fn null_objective(
     let all: Vec<usize> = (0..columns.len()).collect();
     let combination = |direction: &Vec<f64>| {
         let mut column = vec![0.0; t.len()];
-        crate::columns::combine(columns, &all, direction, &mut column);
+        combine(columns, &all, direction, &mut column);
         column
     };
     let combined: Vec<Vec<f64>> = free.combined.iter().map(combination).collect();
@@ -153,25 +152,22 @@ impl<'a> Search<'a> {
             }
             self.certify(&iterate, &system);
             let out_of_steps = self.n_iter >= self.stop.max_iter || self.stop.cancel.load(Ordering::Relaxed);
-            if self.best.gap <= self.allowed().max(SETTLED * self.best.objective) || out_of_steps {
+            let is_last = out_of_steps || self.stalled > STALLS;
+            if is_last || self.best.gap <= self.allowed().max(SETTLED * self.best.objective) {
                 self.polish(&iterate, &system);
             }
-            if self.is_over() || out_of_steps {
+            if is_last || self.best.gap <= self.allowed().max(self.rounding()) {
                 return;
             }
             self.n_iter += 1;
             if iterate.advance(self.problem, &system).is_none() {
-                return;
+                return self.polish(&iterate, &system);
             }
         }
     }
 
     fn allowed(&self) -> f64 {
         self.stop.tol.max(FLOOR) * self.best.objective.max(1e-4 * self.null_objective)
-    }
-
-    fn is_over(&self) -> bool {
-        self.best.gap <= self.allowed().max(self.rounding()) || self.stalled > STALLS
     }
 
     /// Rounding of the mean residual.
@@ -212,26 +208,29 @@ impl<'a> Search<'a> {
 
 impl Frame {
     /// The best iterate in the units of the request.
-    fn original(&self, search: Search<'_>, t: &[f64], omega: &[f64]) -> PinballFit {
-        let best = &search.best;
+    fn original(&self, search: &Search<'_>, t: &[f64], omega: &[f64], penalty: &ScaledPenalty) -> PinballFit {
+        let (x, k) = (&search.best.x, self.kept.len());
         let mut b = vec![0.0; self.n_columns];
-        self.kept.iter().zip(&best.x).for_each(|(&j, x)| b[j] = x * self.unit);
-        let slack = if self.fit_intercept { best.x[self.kept.len()] * self.unit } else { 0.0 };
-        let mut residual: Vec<f64> = t.iter().map(|t| (t - self.centre) - slack).collect();
-        for (column, x) in search.problem.columns.iter().zip(&best.x).take(self.kept.len()) {
-            let mut fitted = vec![0.0; t.len()];
-            crate::columns::combine(&[*column], &[0], &[x * self.unit], &mut fitted);
-            axpy(-1.0, &fitted, &mut residual);
-        }
+        self.kept.iter().zip(x).for_each(|(&j, x)| b[j] = self.within(*x, penalty.lower[j], penalty.upper[j]));
+        let shift = if self.fit_intercept { x[k] * self.unit } else { 0.0 };
+        let mut residual: Vec<f64> = t.iter().map(|t| (t - self.centre) - shift).collect();
+        let (moved, opposite): (Vec<usize>, Vec<f64>) = self.kept.iter().map(|&j| -b[j]).enumerate().unzip();
+        combine(&search.problem.columns, &moved, &opposite, &mut residual);
         PinballFit {
             b,
-            intercept: self.centre + slack,
-            theta: best.theta.clone(),
-            gap: best.gap * self.unit,
+            intercept: self.centre + shift,
+            theta: search.best.theta.clone(),
+            gap: search.best.gap * self.unit,
             rounding: search.rounding() * self.unit,
             loss: problem::mean_loss(&residual, omega, self.level),
             n_iter: search.n_iter,
             singular: search.singular,
         }
+    }
+
+    /// A coefficient in the units of the request, on a bound where it was on one in those of the problem.
+    fn within(&self, x: f64, lower: f64, upper: f64) -> f64 {
+        let end = [lower, upper].into_iter().find(|end| end.is_finite() && x == end / self.unit);
+        end.unwrap_or((x * self.unit).clamp(lower, upper))
     }
 }

@@ -45,7 +45,12 @@ impl Frame {
         Self { n_columns: columns.len(), kept, centre, unit, level, fit_intercept }
     }
 
-    /// The fit where no column moves, or where a constant meets every row.
+    /// Whether no column can move, or a constant meets every row.
+    pub fn is_constant(&self) -> bool {
+        self.kept.is_empty() || self.unit == 0.0
+    }
+
+    /// The fit with all columns at 0; certified where nothing else is asked for.
     pub fn constant(&self, t: &[f64], omega: &[f64]) -> PinballFit {
         let residual: Vec<f64> = t.iter().map(|t| t - self.centre).collect();
         let (mut theta, mut met, mut pull) = (vec![0.0; t.len()], 0.0, 0.0);
@@ -57,13 +62,13 @@ impl Frame {
                 pull += omega[i] * theta[i];
             }
         }
-        let share = if self.fit_intercept { -pull / met } else { 0.0 };
+        let share = if self.fit_intercept { (-pull / met).clamp(self.level - 1.0, self.level) } else { 0.0 };
         residual.iter().zip(&mut theta).filter(|(r, _)| **r == 0.0).for_each(|(_, theta)| *theta = share);
         PinballFit {
             b: vec![0.0; self.n_columns],
             intercept: self.centre,
             theta,
-            gap: 0.0,
+            gap: if self.is_constant() { 0.0 } else { f64::INFINITY },
             rounding: f64::EPSILON * self.unit,
             loss: mean_loss(&residual, omega, self.level),
             n_iter: 0,
@@ -77,14 +82,15 @@ pub fn mean_loss(residual: &[f64], omega: &[f64], level: f64) -> f64 {
     residual.iter().zip(omega).map(|(r, w)| w * (level * r).max((level - 1.0) * r)).sum()
 }
 
-/// The least t up to which the weights make up `level`.
+/// The least t up to which the weights make up `level`, but for the rounding of their sum.
 fn quantile(t: &[f64], omega: &[f64], level: f64) -> f64 {
+    let rounding = t.len() as f64 * f64::EPSILON;
     let mut order: Vec<usize> = (0..t.len()).collect();
     order.sort_unstable_by(|&i, &j| t[i].total_cmp(&t[j]));
     let mut below = 0.0;
     let reaches = |&&i: &&usize| {
         below += omega[i];
-        below >= level
+        below >= level - rounding
     };
     order.iter().find(reaches).or(order.last()).map_or(0.0, |&i| t[i])
 }
@@ -112,7 +118,7 @@ pub struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// `None` where there is nothing to solve.
+    /// `None` where there is nothing to solve, or a metric that cannot be decomposed.
     pub fn new(
         frame: &Frame,
         columns: &[Column<'a>],
@@ -121,7 +127,7 @@ impl<'a> Problem<'a> {
         omega: &[f64],
         penalty: &ScaledPenalty,
     ) -> Option<Self> {
-        if frame.kept.is_empty() || frame.unit == 0.0 {
+        if frame.is_constant() {
             return None;
         }
         let constant = frame.fit_intercept.then_some(Column::Dense(ones));

@@ -70,7 +70,7 @@ def draw_bounds(rng: np.random.Generator, center: Any, sd: Any) -> dict[str, Any
 
 
 def draw_factors(rng: np.random.Generator, p: int) -> Any:
-    """Positive ones, perhaps an infinite one, perhaps a 0: few of these, so that they neither interpolate nor separate."""
+    """Positive ones, perhaps an infinite one, perhaps a 0: few, so that they neither interpolate nor separate."""
     factors = rng.choice([0.5, 1.0, 2.0], p)
     factors[rng.integers(p)] = rng.choice([0.0, np.inf, 1.0])
     factors[rng.integers(p)] = rng.choice([0.0, 1.0])

@@ -5,10 +5,10 @@ weighted standard deviation with ``standardize`` and 1 without, and omega = v / 
 
     P(b, w) = sum_i omega_i L(y_i, b + o_i + x_i'w) + alpha Omega(q)    on the box of w.
 
-With r = -L'(eta), W = diag L''(eta) and Z the directions that cost nothing, the dual point is theta = s (r - W Z c) with
-Z' Omega W Z c = Z' Omega r and the largest feasible s <= 1. Where W cannot project (rows on the flat or straight part of
-a loss), a parabola above the loss takes its place. The gap is taken as P - D, the difference of primal and dual value, in
-extended precision:
+With r = -L'(eta), W = diag L''(eta) and Z the directions that cost nothing, the dual point is theta = s (r - W Z c),
+Z' Omega W Z c = Z' Omega r, with the largest feasible s <= 1. Where W cannot project (rows on the flat or straight part
+of a loss), a parabola above the loss takes its place. The gap is taken as P - D, the difference of primal and dual
+value, in extended precision:
 
     D = -sum_i omega_i [L*(-theta_i) + theta_i o_i] - sup_{w in box} {w' X' Omega theta - alpha Omega}.
 """

@@ -1,8 +1,8 @@
 r"""An independent reading of the losses in NumPy, in extended precision: value, derivatives, conjugate, domain.
 
-Linear predictions are (n, K) arrays: K = 1 but for the softmax. With theta a dual point of the same shape, `conjugate` is
-L*(-theta) summed over classes and `room` the largest s <= 1 that keeps -s theta in its domain, row by row. Targets are
-(n, 1) numbers; classes are 0, 1, ... in the order of their labels.
+Linear predictions are (n, K) arrays: K = 1 but for the softmax. With theta a dual point of the same shape, `conjugate`
+is L*(-theta), to be summed over classes, and `room` the largest s <= 1 that keeps -s theta in its domain, row by row.
+Targets are (n, 1) numbers; classes are 0, 1, ... in the order of their labels.
 """
 
 from __future__ import annotations

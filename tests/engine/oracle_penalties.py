@@ -3,7 +3,7 @@ r"""An independent reading of the penalties in NumPy, in extended precision.
 Everything here is in penalised coordinates q = s (w - w0) of the coefficients that may move, one vector over all
 classes. At one strength a penalty is
 
-    sum_j l1_j |q_j| + l2_j q_j^2 / 2  +  sum_g weight_g |f q|_g  +  q'Mq / 2        or        sum_j curve(lambda_j, |q_j|)
+    sum_j l1_j |q_j| + l2_j q_j^2 / 2  +  sum_g weight_g |f q|_g  +  q'Mq / 2    or    sum_j curve(lambda_j, |q_j|)
 
 on the box lower <= q <= upper, which holds 0.
 """

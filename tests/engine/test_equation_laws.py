@@ -94,13 +94,15 @@ def test_a_fold_is_a_fit_on_its_training_rows(loss, case, seed):
     solution = problem.solve(tol=0, folds=[(train, held), (np.arange(len(problem.y)), held)])
     for fold, rows in enumerate([train, np.arange(len(problem.y))]):
         alone = with_rows(problem, rows).fit(tol=0)
-        coef = np.reshape(np.take(solution.fold_coef, fold, axis=solution.dims["fold_coef"].index("fold")), alone.coef.shape)
+        at_fold = solution.dims["fold_coef"].index("fold")
+        coef = np.take(solution.fold_coef, fold, axis=at_fold).reshape(alone.coef.shape)
         objective = np.ravel(solution.fold_objective)[fold]
         scale = problem.scale(alone.objective)
         assert objective == pytest.approx(alone.objective, abs=1e-7 * scale)
         if loss in UNIQUE and problem.penalty in CONVEX:
             sd = problem.X.std(0)
-            np.testing.assert_allclose(coef * sd, alone.coef * sd, rtol=0, atol=1e-6 * (abs(alone.coef * sd).max() + 0.1))
+            size = abs(alone.coef * sd).max() + 0.1
+            np.testing.assert_allclose(coef * sd, alone.coef * sd, rtol=0, atol=1e-6 * size)
 
 
 @each_loss

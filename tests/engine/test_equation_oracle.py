@@ -1,4 +1,4 @@
-"""The oracle itself: derivatives against differences, conjugates and distances against brute force, bounds by chance."""
+"""The oracle itself: derivatives by differences, conjugates and distances by brute force, bounds by chance."""
 
 import numpy as np
 import pytest
@@ -67,10 +67,14 @@ def test_a_majorant_lies_above(name):
 
 def supremum(loss, y, theta):
     """sup over eta of -theta eta - L(y, eta), by SciPy within |eta| <= 60."""
-    at = lambda e: float(theta * e + loss.value(wide([[y]]), wide([[e]]))[0, 0])  # noqa: E731
+
+    def at(e):
+        return float(theta * e + loss.value(wide([[y]]), wide([[e]]))[0, 0])
+
     grid = np.linspace(-60, 60, 2401)
     near = grid[np.argmin([at(e) for e in grid])]
-    found = scipy.optimize.minimize_scalar(at, bounds=(near - 0.1, near + 0.1), method="bounded", options={"xatol": 1e-9})
+    ends = (near - 0.1, near + 0.1)
+    found = scipy.optimize.minimize_scalar(at, bounds=ends, method="bounded", options={"xatol": 1e-9})
     return -min(found.fun, at(near))
 
 
@@ -87,7 +91,7 @@ def test_conjugates_are_suprema(name):
 
 @pytest.mark.parametrize("name", SCALAR)
 def test_beyond_the_room_the_supremum_is_infinite(name):
-    loss, y, eta = points(name, np.random.default_rng(5), n=40)
+    loss, y, _ = points(name, np.random.default_rng(5), n=40)
     theta = 3 * wide(np.random.default_rng(6).normal(size=y.shape))
     for i in np.flatnonzero((loss.room(y, theta) < 1)[:, 0]):
         t = theta[i, 0]

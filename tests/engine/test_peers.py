@@ -92,7 +92,8 @@ def test_squared_hinge_of_sklearn(seed):
     problem = positive(seed, "squared_hinge", weights=None)
     # its intercept is the coefficient of a column of ones, and penalised
     with_ones = problem.but(X=np.column_stack([problem.X, np.ones(len(problem.y))]), fit_intercept=False)
-    model = LinearSVC(C=1 / (problem.alpha * len(problem.y)), loss="squared_hinge", dual=False, tol=1e-10, max_iter=10**6)
+    options = {"loss": "squared_hinge", "dual": False, "tol": 1e-10, "max_iter": 10**6}
+    model = LinearSVC(C=1 / (problem.alpha * len(problem.y)), **options)
     # scikit-learn halves |w|^2 and does not halve the loss; neither do we
     model.fit(problem.X, problem.y)
     check_peer(with_ones, np.r_[model.coef_[0], model.intercept_], 0.0, rtol=1e-4)
@@ -331,7 +332,8 @@ def test_multinomial_of_statsmodels(seed):
     problem = problem.but(X=X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = sm.MNLogit(problem.y, sm.add_constant(X)).fit(disp=False, method="newton", tol=1e-14, maxiter=200).params
+        model = sm.MNLogit(problem.y, sm.add_constant(X))
+        found = model.fit(disp=False, method="newton", tol=1e-14, maxiter=200).params
     # it holds the first class at 0; here the classes sum to 0
     params = np.column_stack([np.zeros(len(found)), found]).T
     params = params - params.mean(axis=0)

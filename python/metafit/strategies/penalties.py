@@ -181,8 +181,8 @@ def label_groups(
 
     Examples
     --------
-    >>> label_groups(REGISTRY["group_lasso"]([["a", "c"]]), ["a", "b", "c"]).groups  # doctest: +SKIP
-    (0, 1, 0)
+    >>> label_groups(REGISTRY["group_lasso"]([["a", "c"]]), ["a", "b", "c"]).groups
+    (0, 2, 0)
     """
     if not penalty.has_groups:
         return penalty

@@ -291,7 +291,7 @@ proptest! {
         prop_assert!((objective(&grouped) - before).abs() <= 1e-9 * before);
     }
 
-    /// A diagonal metric is a vector of squares; a bounded one gives way to its bounds.
+    /// A diagonal metric is a vector of squares.
     #[test]
     fn a_diagonal_metric_is_a_square(seed in 0u64..1_000_000) {
         let plain = case(2, 20, 3, seed);

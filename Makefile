@@ -47,8 +47,9 @@ lint: build ## formatting, lints, types, layers, stubs
 
 check: lint test ## what CI runs
 
-bench: build ## speed beside peers, one table
+bench: build ## speed beside peers, two tables
 	$(BIN)/python benches/real_suite.py $(if $(QUICK),--quick)
+	$(BIN)/python benches/every_pair.py $(if $(QUICK),--quick)
 
 wheel: build ## a wheel in dist/, tried in an empty environment
 	$(BIN)/maturin build --release --out dist

@@ -77,10 +77,12 @@ def draw_factors(rng: np.random.Generator, p: int) -> Any:
     return factors
 
 
-def draw(loss: str, penalty: str, options: Collection[str] = (), seed: int = 0) -> Problem:
-    """A small problem of one pair, with all of `options`."""
+def draw(
+    loss: str, penalty: str, options: Collection[str] = (), seed: int = 0, size: tuple[int, int] | None = None
+) -> Problem:
+    """A problem of one pair, with all of `options`; small unless its numbers of rows and columns are told."""
     rng = np.random.default_rng([seed, crc32(f"{loss} {penalty}".encode())])
-    n, p = int(rng.integers(24, 45)), int(rng.integers(3, 7))
+    n, p = size or (int(rng.integers(24, 45)), int(rng.integers(3, 7)))
     k = 3 if loss == "softmax" else 1
     X, eta = table(rng, n, p, k)
     reading = READINGS[loss]

@@ -165,6 +165,15 @@ def test_options_together(loss):
     assert not wrong
 
 
+@pytest.mark.parametrize(("loss", "penalty"), [pair for pair in PAIRS if is_convex(pair[1]) and pair[0] != "quantile"])
+def test_more_columns_than_rows(loss, penalty):
+    problem = draw(loss, penalty, ["weights", "offset", "center"], 0, size=(25, 40))
+    # ends of paths interpolate: stay where there is one answer
+    strong = problem if penalty == "l2" else problem.but(alpha=0.4 * problem.alpha_max)
+    _, complaint = check(strong)
+    assert not complaint
+
+
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES if READINGS[loss].differentiable])
 @pytest.mark.parametrize("penalty", [penalty for penalty in PENALTIES if is_convex(penalty)])
 def test_gaps_of_fits_stopped_early(loss, penalty):

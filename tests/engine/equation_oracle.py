@@ -173,13 +173,17 @@ class Problem:
         alpha = wide(alpha)
         shares = oracle_penalties.READINGS[self.penalty](**self.penalty_parameters)
         f = self._flat(np.where(self.moving, self.f, 0))
+        is_matrix = np.ndim(self.metric) == 2
+        if self.metric is not None and not is_matrix:
+            # a vector is a factor of the square
+            f = f * self._flat(wide(self.metric))
         return Terms(
             l1=alpha * shares.l1 * f,
-            l2=alpha * shares.l2 * f * (self.metric is None),
+            l2=alpha * shares.l2 * f * (not is_matrix),
             lower=self._flat(self.s * (self._each(self.lower, -np.inf) - self.w0)),
             upper=self._flat(self.s * (self._each(self.upper, np.inf) - self.w0)),
             blocks=self._blocks(alpha * shares.norm, f) if shares.norm > 0 and alpha > 0 else [],
-            metric=None if self.metric is None or alpha == 0 else alpha * self._metric(f),
+            metric=alpha * self._metric(f) if is_matrix and alpha > 0 else None,
             curve=shares.curve if alpha > 0 else None,
         )
 
@@ -195,8 +199,7 @@ class Problem:
         return blocks
 
     def _metric(self, f: Wide) -> Wide:
-        metric = np.diag(self.metric) if np.ndim(self.metric) == 1 else np.asarray(self.metric)
-        inside = wide(metric)[np.ix_(self.moving, self.moving)]
+        inside = wide(self.metric)[np.ix_(self.moving, self.moving)]
         return np.kron(np.eye(self.k), inside) * np.sqrt(f)[:, None] * np.sqrt(f)
 
     # ---------------------------------------------------------------------------------------------------- the loss

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from equation_draws import LOSSES, PENALTIES, draw, options_of
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from oracle_losses import READINGS
 from oracle_penalties import READINGS as PENALTY_READINGS
 
@@ -272,18 +272,18 @@ def test_standardised_fits_know_no_units(loss, case, seed):
 
 
 @law
+@example(("l2", ["weights", "metric"], 5109), True)
 @given(cases(among=CONVEX, without=["bounds", "center"]), st.booleans())
 def test_what_classes_share_is_0_where_nothing_is_penalised(case, penalised):
-    """Intercepts, and rows of unpenalised columns, sum to 0."""
+    """Intercepts sum to 0, and so do coefficients along directions that cost nothing in any class."""
     problem = problem_of("softmax", case).but(fit_intercept=True)
     if not penalised:
         problem = problem.but(alpha=0.0)
     fit = problem.fit(tol=0)
-    free = problem.moving & ((problem.f == 0) | (not penalised))
     assert abs(fit.intercept.sum()) <= 1e-9 * (1 + abs(fit.intercept).max())
-    if problem.metric is None:
-        sums = abs(fit.coef.sum(axis=0) * problem.X.std(0))[free]
-        assert sums.max(initial=0) <= 1e-8 * (1 + abs(fit.coef * problem.X.std(0)).max())
+    q = problem.q(fit.coef)
+    alike = problem.terms(problem.alpha).free(q).reshape(-1, problem.k, int(problem.moving.sum())).sum(axis=1)
+    assert abs(alike @ q.reshape(problem.k, -1).sum(axis=0)).max(initial=0) <= 1e-8 * (1 + abs(q).max())
 
 
 # ------------------------------------------------------------------------------------------------------- overflow

@@ -10,14 +10,17 @@ from zlib import crc32
 import numpy as np
 from equation_oracle import Problem
 from oracle_losses import READINGS
+from oracle_penalties import READINGS as PENALTY_READINGS
 
 from metafit.strategies import losses, penalties
 
 #: what can be said beside X and y
 OPTIONS = ("weights", "offset", "factors", "center", "bounds", "metric")
 #: the losses of the registry as the oracle has them: the softmax is one of its own
-LOSSES = [name for loss in losses.REGISTRY for name in ([loss, "softmax"] if loss == "logistic" else [loss])]
-PENALTIES = list(penalties.REGISTRY)
+REGISTERED = [name for loss in losses.REGISTRY for name in ([loss, "softmax"] if loss == "logistic" else [loss])]
+#: what the oracle can read so far; that it reads every member is a test of its own
+LOSSES = [name for name in REGISTERED if name in READINGS]
+PENALTIES = [name for name in penalties.REGISTRY if name in PENALTY_READINGS]
 
 
 def accepts(penalty: str, argument: str) -> bool:

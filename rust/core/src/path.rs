@@ -309,18 +309,31 @@ impl Work<'_> {
         self.finish(report, penalty, &b, &mut model, start)
     }
 
-    /// Gives the coefficients of a column without penalty and bounds the sum 0 over more than two classes, which the loss
-    /// does not see.
+    /// Takes out what more than two classes share along directions that cost nothing in any of them, which the loss does
+    /// not see: the coefficients of a column without penalty and bounds get the sum 0.
     fn level(&self, penalty: &ScaledPenalty, b: &mut [f64]) {
         let (m, n_classes) = (self.frame.free.len(), self.cell.n_classes);
-        let none = penalty.unpenalised();
-        for a in (0..m).filter(|_| n_classes > 1) {
-            let of_column: Vec<usize> = (0..n_classes).map(|class| class * m + a).collect();
-            if of_column.iter().all(|&at| none[at] && !penalty.is_bounded(at)) {
-                let mean = of_column.iter().map(|&at| b[at]).sum::<f64>() / n_classes as f64;
-                of_column.iter().for_each(|&at| b[at] -= mean);
-            }
+        if n_classes == 1 || m == 0 {
+            return;
         }
+        let shared: Vec<f64> = (0..m).map(|a| b.iter().skip(a).step_by(m).sum::<f64>() / n_classes as f64).collect();
+        for direction in self.shared_directions(penalty) {
+            let share = crate::simd::dot(&direction, &shared);
+            b.chunks_exact_mut(m).for_each(|class| crate::simd::axpy(-share, &direction, class));
+        }
+    }
+
+    /// Orthonormal directions of one class's columns that are neither penalised nor bounded in any class.
+    fn shared_directions(&self, penalty: &ScaledPenalty) -> Vec<Vec<f64>> {
+        let (m, size) = (self.frame.free.len(), penalty.n_columns());
+        let bounded: Vec<bool> = (0..m).map(|a| (a..size).step_by(m).any(|at| penalty.is_bounded(at))).collect();
+        if let Some((_, metric)) = &penalty.metric {
+            return metric.leading(m).map_or_else(Vec::new, |of_class| of_class.null_space(&bounded));
+        }
+        let none = penalty.unpenalised();
+        let open = |a: &usize| !bounded[*a] && (*a..size).step_by(m).all(|at| none[at]);
+        let unit = |a: usize| (0..m).map(|j| if j == a { 1.0 } else { 0.0 }).collect();
+        (0..m).filter(open).map(unit).collect()
     }
 
     /// Makes the least norm of a fit whose unpenalised columns depend on each other; false if they do not.

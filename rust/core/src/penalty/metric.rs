@@ -67,6 +67,12 @@ impl Metric {
         Self { k: set.len(), matrix, values: vec![], vectors: vec![] }
     }
 
+    /// The metric of the first `m` columns, decomposed.
+    pub fn leading(&self, m: usize) -> Option<Self> {
+        let set: Vec<usize> = (0..m).collect();
+        Self::new(self.restrict(&set).matrix, m)
+    }
+
     /// An orthonormal basis of the directions without `bounded` columns that cost nothing.
     pub fn null_space(&self, bounded: &[bool]) -> Vec<Vec<f64>> {
         let set: Vec<usize> = (0..self.k).filter(|&j| !bounded[j]).collect();

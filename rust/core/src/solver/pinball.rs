@@ -35,9 +35,7 @@ impl<'a> Pinball<'a> {
     fn run(&mut self, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report {
         let stop = Stop { max_iter: stop.max_iter.min(MAX_STEPS), ..stop };
         let fit = pinball(&self.columns, &self.target, self.omega, self.fit_intercept, self.level, penalty, stop);
-        for (j, value) in fit.b.iter().enumerate() {
-            b[j] = onto_bound(*value, penalty.lower[j], penalty.upper[j]);
-        }
+        b.copy_from_slice(&fit.b);
         self.intercept = fit.intercept;
         self.loss = fit.loss;
         let mut weighted = vec![0.0; fit.theta.len()];
@@ -49,13 +47,6 @@ impl<'a> Pinball<'a> {
         let status = if met { Status::Converged } else { Status::MaxIter };
         Report { status, gap: fit.gap, objective, n_iter: fit.n_iter, ill_conditioned: fit.singular }
     }
-}
-
-/// A coefficient that the change of units has moved off its bound by rounding, back on it.
-fn onto_bound(b: f64, lower: f64, upper: f64) -> f64 {
-    const ROUNDING: f64 = 8.0 * f64::EPSILON;
-    let meets = |end: f64| (b - end).abs() <= ROUNDING * end.abs();
-    [lower, upper].into_iter().find(|end| end.is_finite() && meets(*end)).unwrap_or(b)
 }
 
 impl Fitter for Pinball<'_> {

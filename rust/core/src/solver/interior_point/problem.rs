@@ -179,10 +179,7 @@ impl<'a> Problem<'a> {
 
     /// Gradient of the quadratic terms.
     pub fn quadratic_slope(&self, x: &[f64]) -> Vec<f64> {
-        let mut slope: Vec<f64> = x.iter().zip(&self.penalty.l2).map(|(x, l2)| l2 * x).collect();
-        if let Some((strength, metric)) = &self.penalty.metric {
-            slope.iter_mut().zip(metric.times(&x[..self.k])).for_each(|(s, m)| *s += strength * m);
-        }
+        let mut slope = self.penalty.quadratic_slope(&x[..self.k]);
         slope.resize(self.width(), 0.0);
         slope
     }

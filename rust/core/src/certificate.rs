@@ -17,7 +17,8 @@ use crate::solver::Model;
 pub fn duality_gap(model: &mut impl Model, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
     let free = penalty.directions(b);
     let Some(dual) = model.dual(&free) else { return f64::INFINITY };
-    let s = dual.scale.min(penalty.feasible_scale(&dual.correlation, &free));
-    let gap = model.loss_gap(&dual, s) + penalty.fenchel(b, &dual.correlation, s, &free);
+    let rounding = model.rounding();
+    let s = dual.scale.min(penalty.feasible_scale(&dual.correlation, &free, rounding));
+    let gap = model.loss_gap(&dual, s) + penalty.fenchel(b, &dual.correlation, s, &free, rounding);
     if gap.is_nan() { f64::INFINITY } else { gap }
 }

@@ -270,13 +270,11 @@ impl Work<'_> {
         let unsure = report.status == Status::MaxIter;
         let few_digits = fitter.mean_loss() < DIGITS * self.target_square;
         if fitter.is_condensed() && (report.ill_conditioned || unsure || few_digits) {
-            let left = Stop { max_iter: stop.max_iter - report.n_iter, ..*stop };
-            return self.fit_on_rows(&penalty, b, &left, start);
+            return self.fit_on_rows(&penalty, b, &stop.after(report.n_iter), start);
         }
         let squared = matches!(self.cell.loss, LossKind::Squared(_)) && b.len() <= GRAM_LIMIT;
         if squared && report.ill_conditioned && penalty.is_smooth() {
-            let left = Stop { max_iter: stop.max_iter.saturating_sub(report.n_iter), ..*stop };
-            return self.fit_on_rows(&penalty, b, &left, start);
+            return self.fit_on_rows(&penalty, b, &stop.after(report.n_iter), start);
         }
         // a fit that starts at a solution takes no step that would have shown dependent columns
         let may_depend = report.ill_conditioned || report.n_iter == 0;
@@ -303,7 +301,7 @@ impl Work<'_> {
         if report.status == Status::MaxIter && !dependent {
             report = model.minimise(penalty, &mut b, *stop);
         }
-        if dependent {
+        if dependent && (report.status == Status::Converged || stop.is_met(report.gap, report.objective)) {
             report.status = Status::RankDeficient;
         }
         self.finish(report, penalty, &b, &mut model, start)

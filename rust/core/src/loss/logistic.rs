@@ -100,7 +100,7 @@ impl Loss for Logistic {
         }
     }
 
-    fn attains_least(self) -> bool {
+    fn attains_least(self, _y: f64) -> bool {
         false
     }
 

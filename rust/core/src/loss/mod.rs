@@ -107,8 +107,8 @@ pub trait Loss: Copy + Send + Sync {
     /// Largest `s` in \[0, 1\] with `-s theta` in the domain of `L*(y, .)`.
     fn feasible_scale(self, y: f64, theta: f64) -> f64;
 
-    /// Whether every y has some eta with `L(y, eta) = min L(y, .)`; without one, a fit may run away.
-    fn attains_least(self) -> bool {
+    /// Whether some eta has `L(y, eta) = min L(y, .)`; where none has, a fit may run away.
+    fn attains_least(self, _y: f64) -> bool {
         true
     }
 

@@ -65,8 +65,8 @@ impl Loss for Poisson {
         largest_scale(theta, y)
     }
 
-    fn attains_least(self) -> bool {
-        false
+    fn attains_least(self, y: f64) -> bool {
+        y > 0.0
     }
 
     fn recedes(self, y: f64, d: f64) -> bool {

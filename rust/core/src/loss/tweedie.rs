@@ -142,8 +142,8 @@ impl Loss for Tweedie {
         if y > 0.0 { 1.0 } else { largest_scale(theta, 0.0) }
     }
 
-    fn attains_least(self) -> bool {
-        false
+    fn attains_least(self, y: f64) -> bool {
+        y > 0.0
     }
 
     fn recedes(self, y: f64, d: f64) -> bool {

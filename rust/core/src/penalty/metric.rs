@@ -11,6 +11,8 @@ pub struct Metric {
     vectors: Vec<f64>,
 }
 
+/// Part of the terms of a slope that is rounding.
+const ROUNDING: f64 = 1e-12;
 /// Part of the largest eigenvalue below which another one is 0.
 const ZERO: f64 = 1e-12;
 
@@ -97,7 +99,10 @@ impl Metric {
     /// Without bounds it is `(alpha M b - u)' M^+ (alpha M b - u) / (2 alpha)`. With them, for every c,
     /// `Omega*(u) <= alpha c' M c / 2 + sup_box (u - alpha M c)' b`, and equal at the c of the box where `u'c - Omega(c)`
     /// is largest.
-    pub fn fenchel(&self, alpha: f64, b: &[f64], u: &[f64], lower: &[f64], upper: &[f64]) -> f64 {
+    ///
+    /// A slope of size `rounding` towards an end at infinity is none.
+    pub fn fenchel(&self, alpha: f64, b: &[f64], u: &[f64], ends: (&[f64], &[f64]), rounding: f64) -> f64 {
+        let (lower, upper) = ends;
         let slope: Vec<f64> = self.times(b).iter().zip(u).map(|(mb, u)| alpha * mb - u).collect();
         if lower.iter().chain(upper).all(|end| end.is_infinite()) {
             let share = |i: usize| crate::simd::dot(self.vector(i), &slope).powi(2) / (2.0 * alpha * self.values[i]);
@@ -105,10 +110,13 @@ impl Metric {
         }
         let c = self.largest(alpha, b, u, lower, upper);
         let beyond: Vec<f64> = self.times(&c).iter().zip(u).map(|(mc, u)| u - alpha * mc).collect();
-        let noise = 1e-12 * u.iter().fold(0.0, |a: f64, u| a.max(u.abs()));
+        let noise = |j: usize| {
+            let terms: f64 = (0..self.k).map(|i| (self.entry(i, j) * c[i]).abs()).sum();
+            u.iter().fold(rounding + ROUNDING * alpha * terms, |a, u| a.max(ROUNDING * u.abs()))
+        };
         let support = |j: usize| {
             let end = if beyond[j] > 0.0 { upper[j] } else { lower[j] };
-            let end = if end.is_infinite() && beyond[j].abs() <= noise { b[j] } else { end };
+            let end = if end.is_infinite() && beyond[j].abs() <= noise(j) { b[j] } else { end };
             if beyond[j] == 0.0 { 0.0 } else { beyond[j] * (end - b[j]) }
         };
         // alpha (c'Mc + b'Mb) / 2 - alpha b'Mc = alpha (b - c)' M (b - c) / 2, and (u - alpha M c)'(end - b)

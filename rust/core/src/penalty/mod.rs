@@ -153,9 +153,7 @@ impl Penalty {
         for (argument, values) in [("center", &self.center), ("lower", &self.lower), ("upper", &self.upper)] {
             check_length(argument, values.as_ref().map(Vec::len), n_columns * n_classes)?;
         }
-        if let Some(j) = (0..n_columns).find(|&j| self.factor(j).is_nan() || self.factor(j) < 0.0) {
-            return Err(Error::invalid("factors", format!("has to be at least 0, column {j} is not")));
-        }
+        (0..n_columns).try_for_each(|j| check_factor(j, self.factor(j)))?;
         (0..n_columns * n_classes).try_for_each(|at| self.check_box(at, at % n_columns))
     }
 
@@ -193,6 +191,15 @@ impl Penalty {
         let Shares { l1, l2, norm } = self.kind.shares();
         (l1 + norm) / (l1 + l2 + norm)
     }
+}
+
+fn check_factor(column: usize, factor: f64) -> Result<()> {
+    const RANGE: std::ops::RangeInclusive<f64> = 1e-100..=1e100;
+    if factor == 0.0 || factor == f64::INFINITY || RANGE.contains(&factor) {
+        return Ok(());
+    }
+    let message = format!("is {factor:e} for column {column}: it wants 0, a number from 1e-100 to 1e100, or infinity");
+    Err(Error::invalid("factors", message))
 }
 
 fn check_length(argument: &'static str, length: Option<usize>, wanted: usize) -> Result<()> {

@@ -193,12 +193,13 @@ impl ScaledPenalty {
         }
     }
 
-    /// Largest `s` in \[0, 1\] with `s u` in the domain of the conjugate; `free` columns have been projected out.
-    pub fn feasible_scale(&self, u: &[f64], free: &Directions) -> f64 {
+    /// Largest `s` in \[0, 1\] with `s u` in the domain of the conjugate; `free` columns have been projected out, and
+    /// entries up to `rounding` count as 0.
+    pub fn feasible_scale(&self, u: &[f64], free: &Directions, rounding: f64) -> f64 {
         if self.metric.is_some() {
             return 1.0;
         }
-        let noise = ROUNDING * u.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
+        let noise = u.iter().fold(rounding, |a: f64, v| a.max(ROUNDING * v.abs()));
         let mut skip = self.in_block();
         free.columns.iter().for_each(|&j| skip[j] = true);
         let bound = |j: usize| {
@@ -214,10 +215,10 @@ impl ScaledPenalty {
     ///
     /// Without bounds, with `t = soft_threshold(u, l1)`, the share of a column is
     /// `l1 |b| - (u - t) b + (l2 b - t)^2 / (2 l2)`.
-    pub fn fenchel(&self, b: &[f64], u: &[f64], s: f64, free: &Directions) -> f64 {
+    pub fn fenchel(&self, b: &[f64], u: &[f64], s: f64, free: &Directions, rounding: f64) -> f64 {
         if let Some((alpha, metric)) = &self.metric {
             let scaled: Vec<f64> = u.iter().map(|u| s * u).collect();
-            return metric.fenchel(*alpha, b, &scaled, &self.lower, &self.upper);
+            return metric.fenchel(*alpha, b, &scaled, (&self.lower, &self.upper), rounding);
         }
         let mut skip = self.in_block();
         free.columns.iter().for_each(|&j| skip[j] = true);
@@ -445,8 +446,8 @@ mod tests {
             }
             let free = p.directions(&[0.0; 3]);
             let b: Vec<f64> = (0..3).map(|j| b[j].clamp(p.lower[j], p.upper[j])).collect();
-            let s = p.feasible_scale(&u, &free);
-            let bracket = p.fenchel(&b, &u, s, &free);
+            let s = p.feasible_scale(&u, &free, 0.0);
+            let bracket = p.fenchel(&b, &u, s, &free, 0.0);
             let mut best = 0.0f64;
             for step in 0..9261 {
                 let c: Vec<f64> = (0..3).map(|j| {

@@ -66,7 +66,7 @@ fn settle<F: Fitter>(fitter: &mut F, b: &mut [f64], penalty: &Concave<'_>, alpha
         b.iter().enumerate().for_each(|(j, b)| tangent.l1[j] = curve(j, *b).slope);
         tangent
     };
-    let allowed = penalty.steepest * stop.tol.max(FLOOR);
+    let allowed = (penalty.steepest * stop.tol.max(FLOOR)).max(fitter.slope_rounding());
     // a gap falls with the square of the violation
     let tol = if stop.tol > 0.0 { (0.01 * stop.tol * stop.tol).max(TIGHTEST) } else { 0.0 };
     let mut n_iter = 0;

@@ -11,6 +11,9 @@ pub trait Fitter: Clone {
     /// Number of coordinates.
     fn n_coordinates(&self) -> usize;
 
+    /// See [`Model::rounding`].
+    fn slope_rounding(&self) -> f64;
+
     /// See [`Model::size`].
     fn loss_size(&self) -> f64;
 
@@ -44,6 +47,10 @@ pub trait Fitter: Clone {
 impl<M: Model + Clone> Fitter for M {
     fn n_coordinates(&self) -> usize {
         self.n_columns()
+    }
+
+    fn slope_rounding(&self) -> f64 {
+        self.rounding()
     }
 
     fn loss_size(&self) -> f64 {

@@ -136,6 +136,10 @@ impl Model for Gaussian {
         self.intercept
     }
 
+    fn rounding(&self) -> f64 {
+        1e-13 * self.residual_square(&self.position).sqrt() + 4.0 * f64::EPSILON * self.square.sqrt()
+    }
+
     fn is_condensed(&self) -> bool {
         true
     }

@@ -3,7 +3,7 @@
 use super::least_squares::Regression;
 use super::{Dual, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
 use crate::columns::{Column, centred_gram, combine, correlate, correlate_pair, gram};
-use crate::linalg::Cholesky;
+use crate::linalg::{Cholesky, solve_singular};
 use crate::loss::{Loss, Terms};
 use crate::penalty::Directions;
 use crate::simd::{axpy, dot, multiply};
@@ -135,6 +135,8 @@ impl<'a, L: Loss> Glm<'a, L> {
         if !free.is_empty() {
             match Cholesky::new(&hessian, free.len()).filter(|factor| factor.smallest_pivot() > PIVOT_FLOOR) {
                 Some(factor) => factor.solve(&mut c),
+                // rows without curvature have no working target
+                None if curvature.iter().any(|h| *h <= 0.0) => c = solve_singular(&hessian, &c)?,
                 None => c = self.project_by_svd(free, curvature)?,
             }
         }
@@ -299,6 +301,13 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         if self.fit_intercept { dot(self.omega, &self.residual).abs() } else { 0.0 }
     }
 
+    /// That of sums of residuals, and what the rounding of eta moves them by.
+    fn rounding(&self) -> f64 {
+        let sum = |values: &[f64]| values.iter().zip(self.omega).map(|(v, w)| w * v.abs()).sum::<f64>();
+        let eta = self.eta.iter().fold(0.0, |a: f64, e| a.max(e.abs()));
+        1e-13 * sum(&self.residual) + 4.0 * f64::EPSILON * eta * sum(&self.curvature)
+    }
+
     /// `sum_i omega_i W_i eta_i^2 / 2`, with `1 + eta_i^2` under a log link, where eta has no units.
     fn size(&self) -> f64 {
         let floor = if self.loss.largest_eta().is_finite() { 1.0 } else { 0.0 };
@@ -316,7 +325,7 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
     }
 
     fn attains_least(&self) -> bool {
-        self.loss.attains_least()
+        self.y.iter().all(|y| self.loss.attains_least(*y))
     }
 
     fn recedes(&self) -> bool {

@@ -188,6 +188,11 @@ pub trait Model {
         false
     }
 
+    /// Size of the rounding in a slope.
+    fn rounding(&self) -> f64 {
+        1e-15
+    }
+
     /// What the loss changes by, to an order of magnitude, when eta moves by its own size: a loss within rounding of its
     /// least value is a tiny part of that.
     fn size(&self) -> f64 {

@@ -65,12 +65,19 @@ const VANISHING: f64 = 1e-10;
 const POLISH: f64 = 1e-3;
 /// Relative rounding of a mean loss: close to the optimum it hides what a step gains, which is no reason to refuse it.
 const SUM_ROUNDING: f64 = 1e-13;
+/// Part of the objective by which a step on a singular model has to lower it to be worth another one.
+const FELL: f64 = 1e-9;
 /// Steps without progress after which the loop gives up.
 const STALLS: usize = 3;
 /// Columns that join a working set at once, at least.
 const JOINING: usize = 100;
 
 impl Stop<'_> {
+    /// What is left after some steps.
+    pub fn after(&self, n_iter: usize) -> Self {
+        Self { max_iter: self.max_iter.saturating_sub(n_iter), ..*self }
+    }
+
     fn at(&self, tol: f64, objective: f64) -> f64 {
         tol * objective.max(1e-4 * self.null_objective)
     }
@@ -80,7 +87,7 @@ impl Stop<'_> {
     }
 
     /// Whether a method that has gone on until nothing improved may call its fit converged.
-    pub(super) fn is_met(&self, gap: f64, objective: f64) -> bool {
+    pub fn is_met(&self, gap: f64, objective: f64) -> bool {
         let tol = if self.tol <= FLOOR { ROUNDING } else { self.tol };
         gap.is_finite() && objective.is_finite() && gap <= self.at(tol, objective)
     }
@@ -169,18 +176,22 @@ pub fn fit_null(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     let unpenalised = penalty.unpenalised();
     let columns: Vec<usize> = (0..b.len()).filter(|&j| unpenalised[j]).collect();
     let combined = penalty.directions(b).combined;
+    let mut majorised = false;
     for _ in 0..max_iter.min(100) {
         let before = model.loss();
-        if combined.is_empty() {
-            let taken = step(model, &nothing, b, &columns);
-            model.majorise(!taken.is_good());
+        let is_good = if combined.is_empty() {
+            step(model, &nothing, b, &columns).is_good()
         } else {
             step_along(model, &combined, b);
-        }
+            true
+        };
         let gained = before - model.loss();
-        if gained.is_nan() || gained <= 4.0 * f64::EPSILON * before {
+        let is_over = gained.is_nan() || gained <= 4.0 * f64::EPSILON * before;
+        if is_over && (is_good || majorised) {
             break;
         }
+        majorised = !is_good;
+        model.majorise(majorised);
     }
     model.majorise(false);
 }
@@ -251,7 +262,7 @@ struct Taken {
     regular: bool,
     /// Share of the step that the line search took.
     share: f64,
-    /// Whether the local model had a lower place.
+    /// Whether the local model had a lower place, or its columns were independent and it says that there is none.
     moved: bool,
     /// Whether it went far along unpenalised columns in a direction in which no row's loss ever rises.
     runs_away: bool,
@@ -268,7 +279,7 @@ impl Taken {
 fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[usize]) -> Taken {
     let (mut gram, slope) = model.newton_system(set);
     let local = penalty.restrict(set);
-    let start: Vec<f64> = set.iter().map(|&j| b[j]).collect();
+    let start = values_on(set, b);
     // slope + G b turns the local model about b into one about 0
     let mut linear = slope.clone();
     for (j, b) in start.iter().enumerate() {
@@ -281,6 +292,7 @@ fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[u
     let quadratic = Quadratic { k: set.len(), gram: &gram, linear: &linear, penalty: &local };
     let regular = quadratic.minimise(&mut goal);
     let direction: Vec<f64> = goal.iter().zip(&start).map(|(g, s)| g - s).collect();
+    let before = model.loss() + local.value(&start);
     let mut share = 0.0;
     let mut runs_away = false;
     if direction.iter().all(|d| d.is_finite()) {
@@ -292,8 +304,15 @@ fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[u
             b[j] = if share == 1.0 { *g } else { s + share * d };
         }
     }
-    let moved = set.is_empty() || direction.iter().any(|d| *d != 0.0);
+    // a singular model knows of no way along the directions that it is flat in
+    let fell = before - (model.loss() + local.value(&values_on(set, b)));
+    let moved =
+        set.is_empty() || if regular { direction.iter().any(|d| *d != 0.0) } else { fell > FELL * before.abs() };
     Taken { regular, share, moved, runs_away }
+}
+
+fn values_on(set: &[usize], b: &[f64]) -> Vec<f64> {
+    set.iter().map(|&j| b[j]).collect()
 }
 
 /// Whether a move is long and, but for a negligible part, one of unpenalised columns.

@@ -54,6 +54,10 @@ impl Fitter for Pinball<'_> {
         self.columns.len()
     }
 
+    fn slope_rounding(&self) -> f64 {
+        1e-13
+    }
+
     fn loss_size(&self) -> f64 {
         0.0
     }

@@ -68,9 +68,9 @@ impl Certified {
         let Some((mut theta, u)) = project(problem, &Demands::new(problem, b, &free, held), theta, system) else {
             return Self { x, theta: theta.to_vec(), gap: f64::INFINITY, objective };
         };
-        let s = row_scale(&theta, problem.level).min(problem.penalty.feasible_scale(&u, &free));
+        let s = row_scale(&theta, problem.level).min(problem.penalty.feasible_scale(&u, &free, ROUNDING));
         theta.iter_mut().for_each(|theta| *theta *= s);
-        let gap = loss_gap(&residual, &theta, problem) + problem.penalty.fenchel(b, &u, s, &free);
+        let gap = loss_gap(&residual, &theta, problem) + problem.penalty.fenchel(b, &u, s, &free, ROUNDING);
         Self { x, theta, gap: if gap.is_nan() { f64::INFINITY } else { gap }, objective }
     }
 }

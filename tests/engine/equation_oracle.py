@@ -69,6 +69,15 @@ class Problem:
     def but(self, **changes: Any) -> Problem:
         return replace(self, **changes)
 
+    @property
+    def is_unique(self) -> bool:
+        """Whether the coefficients are determined for certain: by curvature, in the softmax up to what classes share.
+
+        That is of least norm along what costs nothing, but where bounds end it.
+        """
+        shared = self.loss == "softmax" and self.lower is not None and bool((self.f == 0).any())
+        return self.loss not in ("quantile", "huber", "squared_hinge") and not shared
+
     # ------------------------------------------------------------------------------------------------- the request
     def public_penalty(self) -> Any:
         names = ("groups", "factors", "center", "lower", "upper", "metric")

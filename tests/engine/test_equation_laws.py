@@ -15,8 +15,6 @@ law = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_
 pytestmark = pytest.mark.filterwarnings("ignore::metafit.exceptions.ConvergenceWarning")
 
 CONVEX = [name for name in PENALTIES if PENALTY_READINGS[name]().curve is None]
-#: strictly convex in eta, or close to it
-UNIQUE = [name for name in LOSSES if name not in ("quantile", "huber", "squared_hinge")]
 seeds = st.integers(0, 2**20)
 each_loss = pytest.mark.parametrize("loss", LOSSES)
 
@@ -48,7 +46,7 @@ def same(problem, a, b, *, coef=None, intercept=0.0, tight=1e-9):
     if not is_determined(problem):
         return
     assert b.objective == pytest.approx(a.objective, abs=(tight if convex else 1e-7) * scale)
-    if convex and problem.loss in UNIQUE:
+    if convex and problem.is_unique:
         sd = np.asarray(problem.X).std(0)
         theirs = b.coef if coef is None else coef(b.coef)
         size = abs(a.coef * sd).max() + 0.1
@@ -107,7 +105,7 @@ def test_a_fold_is_a_fit_on_its_training_rows(loss, case, seed):
         scale = problem.scale(alone.objective)
         if is_determined(problem):
             assert objective == pytest.approx(alone.objective, abs=1e-7 * scale)
-        if loss in UNIQUE and problem.penalty in CONVEX:
+        if problem.is_unique and problem.penalty in CONVEX:
             sd = problem.X.std(0)
             size = abs(alone.coef * sd).max() + 0.1
             np.testing.assert_allclose(coef * sd, alone.coef * sd, rtol=0, atol=1e-6 * size)
@@ -251,7 +249,7 @@ def test_a_path_is_its_fits(loss, case):
         scale = problem.scale(cold.objective)
         if is_determined(problem):
             assert np.ravel(path.objective)[i] == pytest.approx(cold.objective, abs=1e-9 * scale)
-        if loss in UNIQUE and problem.penalty in CONVEX:
+        if problem.is_unique and problem.penalty in CONVEX:
             sd = problem.X.std(0)
             off = abs((path.coef.reshape(3, *cold.coef.shape)[i] - cold.coef) * sd).max()
             assert off <= 1e-6 * (abs(cold.coef * sd).max() + 0.1)

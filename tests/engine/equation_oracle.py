@@ -35,6 +35,8 @@ from metafit.strategies import losses, penalties
 
 #: part of the correlation with Z that may be left in a dual point
 LEFT = 1e-8
+#: of extended precision, in a sum over rows
+ROUNDING = 1e-17
 
 
 def public_name(loss: str) -> str:
@@ -66,6 +68,15 @@ class Problem:
 
     def but(self, **changes: Any) -> Problem:
         return replace(self, **changes)
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether the coefficients are determined for certain: by curvature, in the softmax up to what classes share.
+
+        That is of least norm along what costs nothing, but where bounds end it.
+        """
+        shared = self.loss == "softmax" and self.lower is not None and bool((self.f == 0).any())
+        return self.loss not in ("quantile", "huber", "squared_hinge") and not shared
 
     # ------------------------------------------------------------------------------------------------- the request
     def public_penalty(self) -> Any:
@@ -330,7 +341,9 @@ class Problem:
         terms = self.terms(self.alpha)
         free = terms.free(self.q(coef))
         u = self.slope(theta)
-        u = u - free.T @ (free @ u)
+        size = (abs(self.Z / self.s).T @ (self.omega[:, None] * abs(theta))).T[:, self.moving].ravel()
+        # what is left of an exact 0 would need an end of the box
+        u = np.where(abs(u) > ROUNDING * size, u - free.T @ (free @ u), 0)
         scale = min(self.reading.room(self.target, theta).min(), terms.room(u, free))
         theta, u = scale * theta, scale * u
         # w'X' Omega theta = u'q + w0'X' Omega theta

@@ -126,11 +126,13 @@ class Terms:
 
     def free(self, q: Wide) -> Wide:
         """Directions that cost nothing: unpenalised coordinates without two bounds or one touched, null space of M."""
-        if self.metric is not None:
-            return self._null_space(np.isinf(self.lower) & np.isinf(self.upper))
         low, high = self.touched(q)
         is_open = (np.isinf(self.lower) & ~high) | (np.isinf(self.upper) & ~low)
-        return np.eye(len(self.l1), dtype=np.longdouble)[self.unpenalised & is_open]
+        single = np.eye(len(self.l1), dtype=np.longdouble)
+        if self.metric is None:
+            return single[self.unpenalised & is_open]
+        unbounded = np.isinf(self.lower) & np.isinf(self.upper)
+        return np.vstack([self._null_space(unbounded), single[(np.diag(self.metric) == 0) & is_open & ~unbounded]])
 
     def _null_space(self, unbounded: NDArray[np.bool_]) -> Wide:
         values, vectors = self._eigen(unbounded)

@@ -119,7 +119,7 @@ def sparse_differs(problem: Problem, dense: Fit) -> list[str]:
     out = [] if fit.status == dense.status else [f"sparse: status {fit.status}"]
     if not abs(fit.objective - dense.objective) <= 1e-10 * scale:
         out.append(f"sparse: objective {abs(fit.objective - dense.objective) / scale:.1e}")
-    if problem.loss not in ("quantile", "huber", "squared_hinge"):
+    if problem.is_unique:
         sd = np.asarray(problem.X).std(0)
         off = abs((fit.coef - dense.coef) * sd).max() / (abs(dense.coef * sd).max() + 1e-3)
         out += [f"sparse: coef {off:.1e}"] if not off <= 1e-7 else []

@@ -75,9 +75,9 @@ impl Metric {
         Self::new(self.restrict(&set).matrix, m)
     }
 
-    /// An orthonormal basis of the directions without `bounded` columns that cost nothing.
-    pub fn null_space(&self, bounded: &[bool]) -> Vec<Vec<f64>> {
-        let set: Vec<usize> = (0..self.k).filter(|&j| !bounded[j]).collect();
+    /// An orthonormal basis of the directions without `held` columns that cost nothing.
+    pub fn null_space(&self, held: &[bool]) -> Vec<Vec<f64>> {
+        let set: Vec<usize> = (0..self.k).filter(|&j| !held[j]).collect();
         let inside =
             if set.len() == self.k { Some(self.clone()) } else { Self::new(self.restrict(&set).matrix, set.len()) };
         let Some(inside) = inside else { return vec![] };

@@ -158,15 +158,15 @@ impl ScaledPenalty {
     /// bound that they do not touch (on the other side any multiplier would make the dual value infinite), and the
     /// null space of the metric.
     pub fn directions(&self, b: &[f64]) -> Directions {
-        if let Some((_, metric)) = &self.metric {
-            let bounded: Vec<bool> = (0..b.len()).map(|j| self.is_bounded(j)).collect();
-            return Directions { columns: vec![], combined: metric.null_space(&bounded) };
-        }
-        let unpenalised = self.unpenalised();
         let open = |j: usize| {
             let (low, high) = (self.lower[j], self.upper[j]);
             (low.is_infinite() && b[j] < high) || (high.is_infinite() && b[j] > low)
         };
+        if let Some((_, metric)) = &self.metric {
+            let held: Vec<bool> = (0..b.len()).map(|j| !open(j)).collect();
+            return Directions { columns: vec![], combined: metric.null_space(&held) };
+        }
+        let unpenalised = self.unpenalised();
         Directions { columns: (0..b.len()).filter(|&j| unpenalised[j] && open(j)).collect(), combined: vec![] }
     }
 

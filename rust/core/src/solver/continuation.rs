@@ -68,7 +68,7 @@ fn settle<F: Fitter>(fitter: &mut F, b: &mut [f64], penalty: &Concave<'_>, alpha
     };
     let allowed = (penalty.steepest * stop.tol.max(FLOOR)).max(fitter.slope_rounding());
     // a gap falls with the square of the violation
-    let tol = if stop.tol > 0.0 { (0.01 * stop.tol * stop.tol).max(TIGHTEST) } else { 0.0 };
+    let mut tol = if stop.tol > 0.0 { (0.01 * stop.tol * stop.tol).max(TIGHTEST) } else { 0.0 };
     let mut n_iter = 0;
     let mut best = f64::INFINITY;
     let mut status = Status::MaxIter;
@@ -87,6 +87,9 @@ fn settle<F: Fitter>(fitter: &mut F, b: &mut [f64], penalty: &Concave<'_>, alpha
         }
         if off <= allowed {
             status = Status::Local;
+        } else if report.n_iter == 0 {
+            // the gap is below what was asked for, the violation is not
+            tol = 0.0;
         }
         // below what is allowed it goes on as long as that gains digits
         let done = status == Status::Local && off >= 0.1 * best;

@@ -163,7 +163,8 @@ impl ScaledPenalty {
             (low.is_infinite() && b[j] < high) || (high.is_infinite() && b[j] > low)
         };
         if let Some((_, metric)) = &self.metric {
-            let held: Vec<bool> = (0..b.len()).map(|j| !open(j)).collect();
+            let is_free = |j: usize| !self.is_bounded(j) || (metric.entry(j, j) == 0.0 && open(j));
+            let held: Vec<bool> = (0..b.len()).map(|j| !is_free(j)).collect();
             return Directions { columns: vec![], combined: metric.null_space(&held) };
         }
         let unpenalised = self.unpenalised();

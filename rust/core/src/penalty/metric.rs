@@ -111,7 +111,7 @@ impl Metric {
         let c = self.largest(alpha, b, u, lower, upper);
         let beyond: Vec<f64> = self.times(&c).iter().zip(u).map(|(mc, u)| u - alpha * mc).collect();
         let noise = |j: usize| {
-            let terms: f64 = (0..self.k).map(|i| (self.entry(i, j) * c[i]).abs()).sum();
+            let terms: f64 = (0..self.k).map(|i| (self.entry(i, j) * b[i]).abs()).sum();
             u.iter().fold(rounding + ROUNDING * alpha * terms, |a, u| a.max(ROUNDING * u.abs()))
         };
         let support = |j: usize| {

@@ -156,19 +156,25 @@ impl ScaledPenalty {
 
     /// Directions to be projected out of the dual point at `b`: unpenalised columns without bounds, those with one
     /// bound that they do not touch (on the other side any multiplier would make the dual value infinite), and the
-    /// null space of the metric.
+    /// null space of the metric on the columns that touch no bound.
     pub fn directions(&self, b: &[f64]) -> Directions {
+        if let Some((_, metric)) = &self.metric {
+            let touches = |j: usize| b[j] <= self.lower[j] || b[j] >= self.upper[j];
+            let held: Vec<bool> = (0..b.len()).map(touches).collect();
+            return Directions { columns: vec![], combined: metric.null_space(&held) };
+        }
         let open = |j: usize| {
             let (low, high) = (self.lower[j], self.upper[j]);
             (low.is_infinite() && b[j] < high) || (high.is_infinite() && b[j] > low)
         };
-        if let Some((_, metric)) = &self.metric {
-            let is_free = |j: usize| !self.is_bounded(j) || (metric.entry(j, j) == 0.0 && open(j));
-            let held: Vec<bool> = (0..b.len()).map(|j| !is_free(j)).collect();
-            return Directions { columns: vec![], combined: metric.null_space(&held) };
-        }
         let unpenalised = self.unpenalised();
         Directions { columns: (0..b.len()).filter(|&j| unpenalised[j] && open(j)).collect(), combined: vec![] }
+    }
+
+    /// Combinations of columns without bounds that a metric does not penalise.
+    pub fn unbounded_combinations(&self) -> Vec<Vec<f64>> {
+        let bounded: Vec<bool> = (0..self.n_columns()).map(|j| self.is_bounded(j)).collect();
+        self.metric.as_ref().map_or_else(Vec::new, |(_, metric)| metric.null_space(&bounded))
     }
 
     /// Minimiser of `a b^2 / 2 - z b` plus the terms and bounds of column j.

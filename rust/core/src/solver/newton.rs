@@ -175,7 +175,7 @@ pub fn fit_null(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     nothing.upper.clone_from(&penalty.upper);
     let unpenalised = penalty.unpenalised();
     let columns: Vec<usize> = (0..b.len()).filter(|&j| unpenalised[j]).collect();
-    let combined = penalty.directions(b).combined;
+    let combined = penalty.unbounded_combinations();
     let mut majorised = false;
     for _ in 0..max_iter.min(100) {
         let before = model.loss();

@@ -40,7 +40,7 @@ impl Certified {
         Self { x: vec![0.0; problem.width()], theta: vec![0.0; problem.n], gap: f64::INFINITY, objective }
     }
 
-    /// Of a point whose columns are as they come.
+    /// Of a point whose columns are as they come, brought into the box.
     pub fn new(problem: &Problem<'_>, x: Vec<f64>, theta: &[f64], system: &System) -> Self {
         Self::holding(problem, x, theta, system, &[])
     }
@@ -59,7 +59,9 @@ impl Certified {
         Self::holding(problem, x, theta, system, &held)
     }
 
-    fn holding(problem: &Problem<'_>, x: Vec<f64>, theta: &[f64], system: &System, held: &[usize]) -> Self {
+    fn holding(problem: &Problem<'_>, mut x: Vec<f64>, theta: &[f64], system: &System, held: &[usize]) -> Self {
+        let ends = problem.penalty.lower.iter().zip(&problem.penalty.upper);
+        x.iter_mut().zip(ends).for_each(|(x, (low, high))| *x = x.clamp(*low, *high));
         let fitted = problem.times(&x);
         let residual: Vec<f64> = (0..problem.n).map(|i| problem.target[i] - fitted[i]).collect();
         let b = &x[..problem.k];

@@ -109,15 +109,15 @@ pub fn null_objective(
     penalty: &ScaledPenalty,
     stop: Stop<'_>,
 ) -> f64 {
-    let free = penalty.directions(&vec![0.0; columns.len()]);
     let all: Vec<usize> = (0..columns.len()).collect();
     let combination = |direction: &Vec<f64>| {
         let mut column = vec![0.0; t.len()];
         combine(columns, &all, direction, &mut column);
         column
     };
-    let combined: Vec<Vec<f64>> = free.combined.iter().map(combination).collect();
-    let single = free.columns.iter().filter(|&&j| !penalty.is_bounded(j)).map(|&j| columns[j]);
+    let combined: Vec<Vec<f64>> = penalty.unbounded_combinations().iter().map(combination).collect();
+    let unpenalised = penalty.unpenalised();
+    let single = (0..columns.len()).filter(|&j| unpenalised[j] && !penalty.is_bounded(j)).map(|j| columns[j]);
     let kept: Vec<Column<'_>> = single.chain(combined.iter().map(|column| Column::Dense(column))).collect();
     pinball(&kept, t, omega, fit_intercept, level, &ScaledPenalty::none(kept.len()), stop).loss
 }

@@ -304,6 +304,16 @@ proptest! {
         prop_assert!((a - b).abs() <= 1e-9 * a);
     }
 
+    #[test]
+    fn a_bounded_metric_is_certified(seed in 0u64..1_000_000) {
+        let mut case = case(9, 25, 4, seed);
+        let mut stream = Stream::new(seed);
+        bound(&mut case.penalty, &stream.many(8));
+        let fit = case.fit(1e-8);
+        assert_converged(&case, &fit, 1e-8, "metric");
+        assert_certified(&case, &fit, &mut stream);
+    }
+
     /// An integer weight is a repeated row, on the way too.
     #[test]
     fn a_weight_is_a_repeated_row(kind in 0..KINDS, seed in 0u64..1_000_000) {

@@ -125,19 +125,20 @@ class Terms:
         return q <= self.lower + near, q >= self.upper - near
 
     def free(self, q: Wide) -> Wide:
-        """Directions that cost nothing: unpenalised coordinates without two bounds or one touched, null space of M."""
-        low, high = self.touched(q)
-        is_open = (np.isinf(self.lower) & ~high) | (np.isinf(self.upper) & ~low)
-        single = np.eye(len(self.l1), dtype=np.longdouble)
-        if self.metric is None:
-            return single[self.unpenalised & is_open]
-        unbounded = np.isinf(self.lower) & np.isinf(self.upper)
-        return np.vstack([self._null_space(unbounded), single[(np.diag(self.metric) == 0) & is_open & ~unbounded]])
+        """Directions that cost nothing: unpenalised coordinates without two bounds or one touched, null space of M.
 
-    def _null_space(self, unbounded: NDArray[np.bool_]) -> Wide:
-        values, vectors = self._eigen(unbounded)
+        That of M is taken on the coordinates that touch no bound.
+        """
+        low, high = self.touched(q)
+        if self.metric is not None:
+            return self._null_space(~(low | high))
+        is_open = (np.isinf(self.lower) & ~high) | (np.isinf(self.upper) & ~low)
+        return np.eye(len(self.l1), dtype=np.longdouble)[self.unpenalised & is_open]
+
+    def _null_space(self, among: NDArray[np.bool_]) -> Wide:
+        values, vectors = self._eigen(among)
         directions = np.zeros((int((values == 0).sum()), len(self.l1)), np.longdouble)
-        directions[:, unbounded] = vectors[:, values == 0].T
+        directions[:, among] = vectors[:, values == 0].T
         return directions
 
     def _eigen(self, among: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,7 +1,7 @@
 # Every target makes what it needs: an environment in .venv, the Rust core in target. Only what changed is rebuilt.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := dev,report,data
+EXTRAS := dev,report,data,aslib
 # of the property tests in Rust; another one looks at other cases: make test-rust SEED=3
 SEED ?= 1
 RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.toml Cargo.lock

@@ -54,7 +54,7 @@ def evaluate(
         They are cloned, and not touched. A `Random` is scored in expectation.
     scores : Scores
     descriptions : DataFrame, optional
-        Index task, columns meta-features.
+        Index task, columns meta-features; by default those that the scores carry.
     leave_out : {"family", "task", "folds"}, array-like of shape (n_tasks,), or splitter
         See `metafit.evaluation.splits.holdouts`.
     budgets : sequence of int
@@ -89,7 +89,8 @@ def evaluate(
     """
     contestants = _contestants(learners)
     seeds, notes = _checked_seeds(scores, seeds)
-    plan = _Plan(contestants, _with_text_index(descriptions), *seeds, _checked_budgets(budgets))
+    about = scores.descriptions if descriptions is None else descriptions
+    plan = _Plan(contestants, _with_text_index(about), *seeds, _checked_budgets(budgets))
     if not isinstance(leave_out, str) and not hasattr(leave_out, "split"):
         leave_out = labels_of(scores.tasks, leave_out)
     outcomes = []

@@ -63,6 +63,22 @@ def text_index(frame: pd.DataFrame, noun: str) -> pd.DataFrame:
     return frame.set_axis(index, axis=0)
 
 
+def union(ours: pd.DataFrame | None, theirs: pd.DataFrame | None, noun: str) -> pd.DataFrame | None:
+    """Give the rows of both, those of `ours` first; what both say of a row must agree."""
+    if ours is None or theirs is None:
+        return theirs if ours is None else ours
+    both = ours.index.intersection(theirs.index)
+    for column in ours.columns.intersection(theirs.columns):
+        a, b = ours.loc[both, column], theirs.loc[both, column]
+        differ = both[((a != b) & a.notna() & b.notna()).to_numpy()]
+        if len(differ):
+            raise ValueError(f"{noun}: the tables differ in {column!r} of {differ[0]!r}")
+    return ours.combine_first(theirs).reindex(
+        index=ours.index.append(theirs.index.difference(ours.index, sort=False)),
+        columns=ours.columns.append(theirs.columns.difference(ours.columns, sort=False)),
+    )
+
+
 def known(names: Iterable[str], index: pd.Index[str], noun: str) -> list[str]:
     """Give the names as a list, refusing those that are not in the index."""
     wanted = [names] if isinstance(names, str) else [str(name) for name in names]

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
 import narwhals.stable.v2 as nw
@@ -22,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from metafit.scores.aslib import Scenario
 from metafit.scores.checks import (
     FAILURES,
     STATUSES,
@@ -33,9 +36,11 @@ from metafit.scores.checks import (
     renamed,
     settle_missing,
     text_index,
+    union,
     with_defaults,
 )
 from metafit.scores.figures import FloatArray, IntArray, mean_of_means, normalized_regret, worst_of
+from metafit.scores.files import read_folder, write_folder
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -60,13 +65,15 @@ class Scores:
         belongs to.
     failure_loss : float
         What a failure counts.
+    descriptions : DataFrame, optional
+        Index task, columns meta-features, where the table comes with them.
 
     Attributes
     ----------
     cells : DataFrame
         Sorted by (task, strategy, seed, fold) in the order of `tasks` and `strategies`, whatever order came
         in.
-    tasks, strategies, splits : DataFrame
+    tasks, strategies, splits, descriptions : DataFrame
     seeds : list of int
     kinds : list of str
 
@@ -98,12 +105,14 @@ class Scores:
         strategies: pd.DataFrame | None = None,
         splits: pd.DataFrame | None = None,
         failure_loss: float = 1.0,
+        descriptions: pd.DataFrame | None = None,
     ) -> None:
         cells = with_defaults(cells)
         self.failure_loss = float(failure_loss)
         self.tasks = described(tasks, cells["task"], "task")
         self.strategies = described(strategies, cells["strategy"], "strategy")
         self.splits = None if splits is None else text_index(splits, "task")
+        self.descriptions = None if descriptions is None else text_index(descriptions, "task")
         self.cells = canonical(cells, self.tasks.index, self.strategies.index)
 
     # ---------------------------------------------------------------- in and out
@@ -187,6 +196,65 @@ class Scores:
         kwargs.setdefault("tasks", pd.DataFrame(index=tasks))
         kwargs.setdefault("strategies", pd.DataFrame(index=strategies))
         return cls(cells, **kwargs)
+
+    @classmethod
+    def from_csv(cls, path: str | PathLike[str], **kwargs: Any) -> Scores:
+        """Take a long table from a file; see `from_frame` for the arguments."""
+        return cls.from_frame(pd.read_csv(path), **kwargs)
+
+    @classmethod
+    def from_aslib(cls, folder: str | PathLike[str]) -> Scores:
+        """Take an algorithm-selection scenario in the format of ASlib.
+
+        The loss of a run is seconds / (10 cutoff), that of a run that was not in time, ran out of memory or crashed
+        is 1: 10 cutoff times a mean loss is a PAR10 score. Instances that nobody solves are kept. `descriptions`
+        holds the features of the scenario's default steps, missing where a step failed; ``tasks`` has the columns
+        ``cutoff`` and ``feature_seconds``, what these features cost; ``splits`` are the official folds.
+
+        Parameters
+        ----------
+        folder : path
+            Holds description.txt, algorithm_runs.arff, feature_values.arff, cv.arff and, where there are any,
+            feature_runstatus.arff and feature_costs.arff.
+
+        Returns
+        -------
+        Scores
+            Of the kind "runtime".
+
+        Raises
+        ------
+        ImportError
+            Without the packages of the extra "aslib".
+        FileNotFoundError, ValueError
+            If a file is missing, or the scenario measures something else than runtimes.
+
+        Notes
+        -----
+        Bischl et al. (2016), ASlib: A benchmark library for algorithm selection, Artificial Intelligence 237.
+        """
+        scenario = Scenario(Path(folder))
+        return cls(scenario.cells(), scenario.tasks(), None, scenario.splits(), descriptions=scenario.descriptions())
+
+    @classmethod
+    def from_parquet(cls, folder: str | PathLike[str]) -> Scores:
+        """Read what `to_parquet` wrote."""
+        return cls(**read_folder(Path(folder)))
+
+    def to_parquet(self, folder: str | PathLike[str]) -> None:
+        """Write the table into a folder: ``cells.parquet`` and a file each for what describes it.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> scores = Scores.from_matrix(pd.DataFrame({"a": [0.1]}, index=["t"]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scores.to_parquet(folder)
+        ...     Scores.from_parquet(folder)
+        Scores: 1 task x 1 strategies, 1 seed, 0.0% holes, 0 failures
+        """
+        frames = {name: getattr(self, name) for name in ("tasks", "strategies", "splits", "descriptions")}
+        write_folder(Path(folder), {"cells": self.to_pandas(), **frames}, self.failure_loss)
 
     def to_pandas(self) -> pd.DataFrame:
         """Copy the long table, a row per attempted fit, task and strategy as plain strings."""
@@ -338,6 +406,40 @@ class Scores:
         keep = self.strategies.index.isin(known(ids, self.strategies.index, "strategy"))
         return self._part(strategies=self.strategies[keep])
 
+    def without_strategies(self, ids: Iterable[str]) -> Scores:
+        """Drop these strategies; see `only_strategies`."""
+        drop = self.strategies.index.isin(known(ids, self.strategies.index, "strategy"))
+        return self._part(strategies=self.strategies[~drop])
+
+    def join(self, other: Scores) -> Scores:
+        """Put two tables together: the tasks, strategies and cells of both, those of this one first.
+
+        What `only_tasks` and `without_tasks`, or their likes for strategies, have taken apart is joined to the same
+        table again.
+
+        Raises
+        ------
+        ValueError
+            If a cell is in both, if they say different things of a task or a strategy, or differ in what a failure
+            counts.
+
+        Examples
+        --------
+        >>> ours = Scores.from_matrix(pd.DataFrame({"a": [0.1, 0.2]}, index=["t", "u"]))
+        >>> theirs = Scores.from_matrix(pd.DataFrame({"b": [0.3]}, index=["t"]))
+        >>> ours.join(theirs).matrix()
+        strategy    a    b
+        task
+        t         0.1  0.3
+        u         0.2  NaN
+        """
+        if self.failure_loss != other.failure_loss:
+            raise ValueError(f"a failure counts {self.failure_loss} here and {other.failure_loss} there")
+        about = ("tasks", "strategies", "splits", "descriptions")
+        frames = {name: union(getattr(self, name), getattr(other, name), name) for name in about}
+        cells = pd.concat([self.to_pandas(), other.to_pandas()], ignore_index=True)
+        return Scores(cells, failure_loss=self.failure_loss, **frames)
+
     def of_kind(self, kind: str) -> Scores:
         """Keep the tasks of one kind and its strategies: those declared so, or used on it if undeclared.
 
@@ -375,7 +477,9 @@ class Scores:
     def _copy(self, cells: pd.DataFrame, tasks: pd.DataFrame, strategies: pd.DataFrame) -> Scores:
         part = object.__new__(Scores)
         part.failure_loss, part.tasks, part.strategies = self.failure_loss, tasks, strategies
-        part.splits = None if self.splits is None else self.splits[self.splits.index.isin(tasks.index)]
+        for name in ("splits", "descriptions"):
+            frame = getattr(self, name)
+            setattr(part, name, None if frame is None else frame[frame.index.isin(tasks.index)])
         part.cells = cells.reset_index(drop=True)
         for column, index in (("task", tasks.index), ("strategy", strategies.index)):
             part.cells[column] = part.cells[column].cat.set_categories(index)

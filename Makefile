@@ -49,8 +49,13 @@ lint: build ## formatting, lints, types, layers, stubs
 
 check: lint test ## what CI runs
 
-bench: build ## speed beside peers, two tables
-	$(BIN)/python benches/real_suite.py $(if $(QUICK),--quick)
+.venv/.bench: pyproject.toml .venv/.built
+	$(BIN)/maturin develop --release --extras bench
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'adelie>=1.1.52'
+	@touch $@ .venv/.built
+
+bench: .venv/.bench ## speed beside peers: workloads in one table, then every pair of loss and penalty
+	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
 	$(BIN)/python benches/every_pair.py $(if $(QUICK),--quick)
 
 wheel: build ## a wheel in dist/, tried in an empty environment

@@ -58,7 +58,7 @@ pub fn exp(x: f64) -> f64 {
     } else if x < UNDERFLOW {
         0.0
     } else {
-        out + (x - x)
+        out
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
     fn known_values_of_the_exponential() {
         // Decimal(x).exp() with 40 digits
         let known = [
-            (1.0, 2.718281828459045),
+            (1.0, std::f64::consts::E),
             (-1.0, 0.36787944117144233),
             (0.1, 1.1051709180756477),
             (50.5, 8.548_134_287_298_057e21),

@@ -18,9 +18,10 @@ Floats = NDArray[np.float64]
 
 #: Figures of a fit.
 FIGURES = ("intercept", "objective", "gap", "kkt", "n_iter", "seconds", "status", "reason")
+_FIGURES = ("objective", "gap", "kkt", "n_iter", "seconds")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Axes:
     """Which axes exist; `task` is that of several tables."""
 
@@ -57,7 +58,7 @@ class Axes:
         return dims
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Fits:
     """What the core returned, with its axes (task, subset, split, alpha); the first split is all rows."""
 
@@ -69,11 +70,17 @@ class Fits:
 
     def __getattr__(self, name: str) -> Any:
         """Figures of a fit by name, made once."""
-        if name not in ("objective", "gap", "kkt", "n_iter", "seconds"):
+        if name not in _FIGURES:
             raise AttributeError(name)
         array = getattr(self.core, name).reshape(self.shape)
         self.__dict__[name] = array
         return array
+
+    def settle(self) -> None:
+        """Make all arrays and leave the core's own fits behind: they are larger."""
+        for name in (*_FIGURES, "coef", "intercept", "codes", "counts", "reasons", "scores"):
+            getattr(self, name)
+        del self.core
 
     @property
     def _of_classes(self) -> tuple[int, ...]:
@@ -93,14 +100,29 @@ class Fits:
         return self.core.intercept.reshape(*self.shape, *self._of_classes)
 
     @cached_property
+    def codes(self) -> NDArray[np.uint8]:
+        """How fits ended, as positions in `STATUSES`."""
+        return self.core.status.reshape(self.shape)
+
+    @property
     def status(self) -> NDArray[Any]:
         """How fits ended."""
-        return np.array(STATUSES)[self.core.status].reshape(self.shape)
+        return np.array(STATUSES)[self.codes]
 
     @cached_property
+    def counts(self) -> list[int]:
+        """Number of fits of each status."""
+        return list(self.core.counts)
+
+    @cached_property
+    def reasons(self) -> dict[int, str]:
+        """Why fits failed, by number."""
+        return dict(self.core.reasons)
+
+    @property
     def reason(self) -> NDArray[Any]:
         """Why fits failed."""
-        reasons = self.core.reasons
+        reasons = self.reasons
         texts = np.zeros(int(np.prod(self.shape)), dtype=f"U{max(map(len, reasons.values()), default=1)}")
         texts[list(reasons)] = list(reasons.values())
         return texts.reshape(self.shape)
@@ -131,7 +153,7 @@ class Fits:
         place = np.where(is_there, total.reshape(len(loss), -1), np.inf).argmin(axis=1)
         return place // loss.shape[2], place % loss.shape[2], is_there.any(axis=1)
 
-    def field(self, name: str, axes: Axes, at: slice) -> Any:
+    def field(self, name: str, axes: Axes, at: slice = slice(None)) -> Any:
         """Return what a solution of some tasks calls by that name; `fold_` in front tells the splits."""
         of_folds, key = name.startswith("fold_"), name.removeprefix("fold_")
         if (of_folds and not axes.fold) or (key in ("coef", "intercept") and not self._holds(key, of_folds)):
@@ -145,12 +167,12 @@ class Fits:
         return self.keep == "coef" or (self.keep == "best" and not of_folds)
 
     def _of_best(self, key: str, at: slice) -> NDArray[Any]:
-        subset, alpha, _ = (array[at] for array in self.best)
+        subset, alpha, is_there = (array[at] for array in self.best)
         tasks = np.arange(len(subset))
-        if key == "coef":
-            return np.asarray(self.coef[at][tasks, subset])
-        return np.asarray(self.intercept[at][tasks, subset, 0, alpha])
+        best = self.coef[at][tasks, subset] if key == "coef" else self.intercept[at][tasks, subset, 0, alpha]
+        best[~is_there] = np.nan
+        return np.asarray(best)
 
-    def scores_of(self, axes: Axes, at: slice) -> dict[str, Floats]:
+    def scores_of(self, axes: Axes, at: slice = slice(None)) -> dict[str, Floats]:
         """Held-out scores as a solution names them, of some tasks."""
         return {name.removesuffix("_score"): axes.shape(array[at]) for name, array in self.scores.items()}

@@ -1,8 +1,8 @@
 """The border to the Rust core: tables, splits and cells in, certified fits out.
 
 `run_cells` takes cells one by one; `run_product` takes all subsets on all splits of tables, and does nothing for each
-of them in Python. No other module of the engine imports `metafit._core`. It speaks of arrays alone; names, frames and defaults belong
-to the callers.
+of them in Python. No other module of the engine imports `metafit._core`. It speaks of arrays alone; names, frames and
+defaults belong to the callers.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from metafit.strategies.penalties import Penalty
 __all__ = [
     "STATUSES",
     "Cell",
-    "CoreFits",
     "CellResult",
+    "CoreFits",
     "Split",
     "Table",
     "as_recipe",
@@ -78,7 +78,8 @@ class Table:
         offset: ArrayLike | None = None,
     ) -> None:
         rows = (_floats(y), _maybe(sample_weight), _maybe(offset))
-        self._core = _sparse_table(X, rows) if scipy.sparse.issparse(X) else _core.Table(_floats(X), *rows)
+        is_sparse = type(X) is not np.ndarray and scipy.sparse.issparse(X)
+        self._core = _sparse_table(X, rows) if is_sparse else _core.Table(_floats(X), *rows)
 
     @property
     def n_rows(self) -> int:
@@ -469,10 +470,10 @@ def run_product(
     split, subset, grid = _places(len(tables), None if subsets is None else len(subsets), n_splits, len(grids))
     return _core.run_cells(
         [table._core for table in tables],
-        rows=rows.ragged(np.int64),
+        rows=rows.ragged(np.int64) if folds[0] else _NOTHING,
         splits=(_repeated(len(tables), n_splits), train, test),
         subsets=_NOTHING if subsets is None else _ragged(subsets, np.int64),
-        grids=(grids.ravel(), np.arange(1, len(grids) + 1) * grids.shape[1]),
+        grids=(grids.ravel(), _ends(*grids.shape)),
         recipes=[recipe],
         cells=(split, subset, grid, _ZERO),
         tol=tol,
@@ -507,6 +508,11 @@ def _fold_numbers(folds: Sequence[Sequence[tuple[Ints, Ints]]], n_tables: int, r
 @lru_cache(maxsize=16)
 def _repeated(n: int, times: int) -> Ints:
     return np.repeat(np.arange(n), times)
+
+
+@lru_cache(maxsize=16)
+def _ends(n: int, size: int) -> Ints:
+    return np.arange(1, n + 1) * size
 
 
 @lru_cache(maxsize=16)

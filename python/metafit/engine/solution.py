@@ -15,13 +15,13 @@ from metafit.engine.predicting import labels, probabilities
 from metafit.engine.validation import as_matrix, as_row_vector
 from metafit.strategies.losses import Loss
 
-__all__ = ["Solution"]
+__all__ = ["LAZY", "Solution"]
 
 Floats = NDArray[np.float64]
 
 
 #: What is made from the fits when it is asked for.
-_LAZY = {*FIGURES, "coef", *(f"fold_{name}" for name in (*FIGURES, "coef")), "scores", "best", "dims"}
+LAZY = {*FIGURES, "coef", *(f"fold_{name}" for name in (*FIGURES, "coef")), "scores", "best", "dims"}
 
 
 class Solution:
@@ -127,7 +127,7 @@ class Solution:
 
     def __getattr__(self, name: str) -> Any:
         """Make what is not there yet: most callers read a few arrays of many."""
-        if name not in _LAZY:
+        if name not in LAZY:
             raise AttributeError(f"a solution has no {name!r}")
         value = self._make(name)
         self.__dict__[name] = value
@@ -149,7 +149,7 @@ class Solution:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the core's own fits behind, all arrays made."""
-        lazy = {name: getattr(self, name) for name in _LAZY}
+        lazy = {name: getattr(self, name) for name in LAZY}
         return {name: value for name, value in self.__dict__.items() if not name.startswith("_")} | lazy
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from metafit.engine.fits import Axes, Fits
-from metafit.engine.native import STATUSES, CoreFits, Table, as_recipe, run_product
+from metafit.engine.native import STATUSES, Table, as_recipe, run_product
 from metafit.engine.solution import Solution
 from metafit.engine.validation import as_count, as_matrix, as_row_vector, as_splits, as_subsets, as_target
 from metafit.exceptions import ConvergenceWarning, RankWarning
@@ -164,13 +164,15 @@ def solve(
         recipe=as_recipe(loss, penalty, target.n_classes, solver, fit_intercept, standardize),
         options={"tol": tol, "max_iter": max_iter, "missing": missing, "n_threads": n_threads, "progress": progress},
     )
-    problem.check()
-    grid = problem.grids(n_alphas) if alphas is None else as_alphas(alphas)
+    reason = table.refusal(problem.recipe)
+    if reason:
+        raise ValueError(f"{loss!r} cannot be fitted: {reason}")
+    has_alphas, grid = (True, problem.grids(n_alphas)) if alphas is None else as_alphas(alphas)
     fits = problem.fits(grid, keep)
-    warn(fits.core, stacklevel=3)
+    if not fits.core.all_converged:
+        warn(fits.counts, set(fits.reasons.values()))
     if keep == "best" and not fits.best[2][0]:
         raise ValueError("no fold could be scored: there is no best fit to keep")
-    has_alphas = alphas is None or np.ndim(alphas) > 0
     return Solution(
         fits,
         Axes(subset=subsets is not None, alpha=has_alphas, fold=bool(pairs), classes=target.n_classes > 1),
@@ -223,10 +225,10 @@ def check_penalty(penalty: penalties.Penalty, n_features: int, n_classes: int, s
         raise ValueError("penalty.metric is in original units of the columns: it needs standardize=False")
 
 
-def as_alphas(alphas: Any) -> Floats:
-    """Return strengths as one row."""
+def as_alphas(alphas: Any) -> tuple[bool, Floats]:
+    """Return whether there is an axis of strengths, and the strengths as one row."""
     if type(alphas) is float and 0 <= alphas < math.inf:
-        return np.array([[alphas]])
+        return False, np.array([[alphas]])
     try:
         grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     except (TypeError, ValueError):
@@ -235,7 +237,7 @@ def as_alphas(alphas: Any) -> Floats:
         raise ValueError(f"alphas must be a number or a non-empty sequence of numbers, got {alphas!r}")
     if not (np.isfinite(grid).all() and (grid >= 0).all()):
         raise ValueError(f"alphas must be finite and at least 0, got {alphas!r}")
-    return grid[None]
+    return np.ndim(alphas) > 0, grid[None]
 
 
 def _column_means(matrix: Any, weight: Floats | None) -> Floats | None:
@@ -249,7 +251,7 @@ def _column_means(matrix: Any, weight: Floats | None) -> Floats | None:
     return np.asarray(np.divide(sums, total, out=np.zeros_like(sums), where=total > 0))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Problem:
     """A request in the engine's words: a recipe for every table, subset and split, the first of which is all rows."""
 
@@ -262,13 +264,6 @@ class Problem:
     n_classes: int
     recipe: Any
     options: dict[str, Any]
-
-    def check(self) -> None:
-        """Refuse targets that the loss cannot be fitted to."""
-        for table in self.tables:
-            reason = table.refusal(self.recipe)
-            if reason:
-                raise ValueError(f"{self.loss!r} cannot be fitted: {reason}")
 
     def fits(self, grids: Floats, keep: Keep) -> Fits:
         """Solve everything, at the strengths of one row for all tables or of a row for each."""
@@ -297,12 +292,11 @@ class Problem:
         core = run_product(self.tables, [()], self.subsets, np.empty((1, 0)), self.recipe, keep="scores", **options)
         # nothing to shrink (no features, or a target they say nothing about): any strength gives the same fit
         largest = core.alpha_max.reshape(len(self.tables), -1).max(axis=1, initial=0.0)
-        largest[largest == 0.0] = 1.0
-        table = self.tables[0]
-        ratio = 1e-4 if table.n_columns < table.n_rows else 1e-2
-        if self.penalty.l1_share < L1_RATIO_FLOOR:
-            ratio *= L1_RATIO_FLOOR
-        return np.outer(largest, np.geomspace(1.0, ratio, n_alphas))
+        largest[~(largest > 0.0)] = 1.0
+        is_wide = np.array([table.n_columns >= table.n_rows for table in self.tables])
+        floor = L1_RATIO_FLOOR if self.penalty.l1_share < L1_RATIO_FLOOR else 1.0
+        tall, wide = (np.geomspace(1.0, ratio * floor, n_alphas) for ratio in (1e-4, 1e-2))
+        return np.asarray(largest[:, None] * np.where(is_wide[:, None], wide, tall))
 
 
 #: Bytes that nobody needs to be asked for.
@@ -317,19 +311,14 @@ _COMPLAINTS = {
 }
 
 
-def warn(*fits: CoreFits, stacklevel: int) -> None:
-    """One warning a kind, with the number of fits."""
-    totals = [sum(counts) for counts in zip(*(core.counts for core in fits), strict=True)]
-    statuses = dict(zip(STATUSES, totals, strict=True))
-    n_fits = sum(totals)
-    if n_fits == statuses["converged"]:
-        return
-    counts = [f"{statuses[status]} {what}" for status, what in _COMPLAINTS.items() if statuses[status]]
-    if counts:
-        reasons = sorted({reason for core in fits for reason in core.reasons.values()})
-        why = f" ({'; '.join(reasons)})" if reasons else ""
-        message = f"of {n_fits} fits {', '.join(counts)}{why}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel)
+def warn(counts: Sequence[int], reasons: Collection[str]) -> None:
+    """One warning a kind, with the number of fits of each status and why some failed."""
+    statuses, n_fits = dict(zip(STATUSES, counts, strict=True)), sum(counts)
+    complaints = [f"{statuses[status]} {what}" for status, what in _COMPLAINTS.items() if statuses[status]]
+    if complaints:
+        why = f" ({'; '.join(sorted(reasons))})" if reasons else ""
+        message = f"of {n_fits} fits {', '.join(complaints)}{why}"
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
     if statuses["rank_deficient"]:
         message = f"{statuses['rank_deficient']} of {n_fits} fits have dependent unpenalised columns"
-        warnings.warn(message, RankWarning, stacklevel=stacklevel)
+        warnings.warn(message, RankWarning, stacklevel=3)

@@ -183,6 +183,8 @@ def as_count(value: Any, argument: str, least: int) -> int:
         ...
     ValueError: max_iter must be a whole number >= 0, got 2.5
     """
+    if type(value) is int and value >= least:
+        return value
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{argument} must be a whole number >= {least}, got {value!r}")
     return int(value)

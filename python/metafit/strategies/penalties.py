@@ -103,8 +103,9 @@ class Penalty(Registered):
     @property
     def is_per_column(self) -> bool:
         """Whether it speaks of single columns, so that it fits tables of one width only."""
-        said = (self.factors, self.center, self.lower, self.upper, self.groups, self.metric)
-        return any(values is not None for values in said)
+        has_box = self.lower is not None or self.upper is not None
+        has_others = self.factors is not None or self.center is not None or self.metric is not None
+        return has_box or has_others or self.groups is not None
 
     @property
     def l1_share(self) -> float:

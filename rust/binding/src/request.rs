@@ -15,6 +15,9 @@ use crate::errors::to_python;
 #[pyclass(frozen, module = "metafit._core")]
 pub struct Table(pub Arc<metafit_core::Table>);
 
+/// Values that are looked at sooner than others could use the time.
+const FEW_VALUES: usize = 10_000;
+
 type Floats<'py> = PyReadonlyArray1<'py, f64>;
 type Ints<'py> = PyReadonlyArray1<'py, i64>;
 
@@ -52,7 +55,8 @@ impl Table {
             _ => columns.extend(x.t().iter()),
         }
         let (y, weights, offset) = (floats(&y), to_vec(weights), to_vec(offset));
-        let table = py.detach(|| metafit_core::Table::new(n, p, columns, y, weights, offset));
+        let make = || metafit_core::Table::new(n, p, columns, y, weights, offset);
+        let table = if n * p < FEW_VALUES { make() } else { py.detach(make) };
         table.map(|t| Self(Arc::new(t))).map_err(to_python)
     }
 

@@ -98,6 +98,11 @@ impl Fits {
         PyArray1::from_iter(py, self.fits().map(|fit| code(&fit.report.status)))
     }
 
+    #[getter]
+    fn all_converged(&self) -> bool {
+        self.fits().all(|fit| fit.report.status == Status::Converged)
+    }
+
     /// Number of fits of each status.
     #[getter]
     fn counts(&self) -> [usize; STATUSES.len()] {

@@ -14,7 +14,7 @@ The five steps and their rooms: choose data sets (`metafit.tasks`), choose featu
 
 from metafit import exceptions, learners
 from metafit.descriptions import describe
-from metafit.engine import Solution, solve
+from metafit.engine import Solution, TaskSolutions, solve, solve_tasks, stream_tasks
 from metafit.estimators import MetaClassifier, MetaRegressor
 from metafit.evaluation import Evaluation, evaluate
 from metafit.fit_tasks import TaskFits, fit_tasks
@@ -44,6 +44,7 @@ __all__ = [
     "Study",
     "Task",
     "TaskFits",
+    "TaskSolutions",
     "TaskSuite",
     "alphas",
     "default_strategies",
@@ -58,4 +59,6 @@ __all__ = [
     "losses",
     "penalties",
     "solve",
+    "solve_tasks",
+    "stream_tasks",
 ]

@@ -3,5 +3,17 @@
 from metafit.engine.native import Cell, CellResult, Split, Table, run_cells
 from metafit.engine.solution import Solution
 from metafit.engine.solve import solve
+from metafit.engine.tasks import TaskSolutions, solve_tasks, stream_tasks
 
-__all__ = ["Cell", "CellResult", "Solution", "Split", "Table", "run_cells", "solve"]
+__all__ = [
+    "Cell",
+    "CellResult",
+    "Solution",
+    "Split",
+    "Table",
+    "TaskSolutions",
+    "run_cells",
+    "solve",
+    "solve_tasks",
+    "stream_tasks",
+]

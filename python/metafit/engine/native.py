@@ -1,13 +1,15 @@
 """The border to the Rust core: tables, splits and cells in, certified fits out.
 
-No other module of the engine imports `metafit._core`. It speaks of arrays alone; names, frames and defaults belong
-to the callers.
+`run_cells` takes cells one by one; `run_product` takes all subsets on all splits of tables, and does nothing for each
+of them in Python. No other module of the engine imports `metafit._core`. It speaks of arrays alone; names, frames and
+defaults belong to the callers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -19,10 +21,23 @@ from metafit.strategies import losses, penalties
 from metafit.strategies.losses import Loss
 from metafit.strategies.penalties import Penalty
 
-__all__ = ["Cell", "CellResult", "Split", "Table", "predictions", "refusal", "run_cells"]
+__all__ = [
+    "STATUSES",
+    "Cell",
+    "CellResult",
+    "CoreFits",
+    "Split",
+    "Table",
+    "as_recipe",
+    "predictions",
+    "run_cells",
+    "run_product",
+    "two_labels",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+CoreFits = _core.Fits
 Ragged = tuple[NDArray[Any], Ints]
 _L2 = penalties.resolve("l2")
 
@@ -63,7 +78,8 @@ class Table:
         offset: ArrayLike | None = None,
     ) -> None:
         rows = (_floats(y), _maybe(sample_weight), _maybe(offset))
-        self._core = _sparse_table(X, rows) if scipy.sparse.issparse(X) else _core.Table(_floats(X), *rows)
+        is_sparse = type(X) is not np.ndarray and scipy.sparse.issparse(X)
+        self._core = _sparse_table(X, rows) if is_sparse else _core.Table(_floats(X), *rows)
 
     @property
     def n_rows(self) -> int:
@@ -74,6 +90,22 @@ class Table:
     def n_columns(self) -> int:
         """Number of columns of X."""
         return self._core.n_columns
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether X holds NaN."""
+        return self._core.has_missing
+
+    def refusal(self, recipe: _core.Recipe) -> str:
+        """Say why a recipe's loss cannot be fitted to the rows of positive weight; empty if it can.
+
+        Examples
+        --------
+        >>> recipe = as_recipe(losses.resolve("logistic"), _L2, 1, "auto", True, False)
+        >>> Table(np.empty((2, 0)), [0.0, 0.5]).refusal(recipe)
+        'y holds 0.5, the logistic loss wants 0 and 1'
+        """
+        return self._core.refusal(recipe)
 
     def with_rows(
         self, y: ArrayLike, *, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None
@@ -211,19 +243,16 @@ def predictions(loss: Loss, eta: Floats) -> Floats:
     return _core.predictions(loss.name, loss.parameters, np.ravel(eta)).reshape(np.shape(eta))
 
 
-def refusal(cell: Cell, y: ArrayLike, sample_weight: ArrayLike | None) -> str:
-    """Say why a cell's loss cannot be fitted to these targets; empty if it can.
+def two_labels(array: NDArray[Any]) -> tuple[NDArray[Any], Floats] | None:
+    """Return the two values of an array of finite float64, ascending, and 0.0 or 1.0 for each entry; else None.
 
     Examples
     --------
-    >>> refusal(Cell(alphas=[], loss="logistic"), [0.0, 0.5], None)
-    'y holds 0.5, the logistic loss wants 0 and 1'
+    >>> two_labels(np.array([2.0, -1.0, 2.0]))
+    (array([-1.,  2.]), array([1., 0., 1.]))
     """
-    table = Table(np.empty((len(_floats(y)), 0)), y, sample_weight=sample_weight)
-    penalty = penalties.label_groups(cell.penalty.without_columns(), [], np.empty(0, dtype=np.int64))
-    bare = replace(cell, alphas=[1.0], of_max=False, columns=None, penalty=penalty, split=0)
-    [result] = run_cells(table, [Split(np.arange(table.n_rows), np.arange(0))], [bare])
-    return result.reason[0]
+    found = _core.two_labels(array) if array.dtype == np.float64 else None
+    return None if found is None else (np.array(found[:2]), found[2])
 
 
 def run_cells(
@@ -282,7 +311,7 @@ def run_cells(
     """
     tables = [tables] if isinstance(tables, Table) else list(tables)
     rows, grids, subsets, recipes = _Shared(), _Shared(), _Shared(), _Recipes()
-    raw = _core.run_cells(
+    fits = _core.run_cells(
         [table._core for table in tables],
         splits=_split_numbers(splits, rows),
         cells=_cell_numbers(cells, subsets, grids, recipes),
@@ -294,10 +323,11 @@ def run_cells(
         max_iter=max_iter,
         impute=missing == "mean",
         keep_coef=keep_coef,
+        best_of=None,
         n_threads=n_threads,
         progress=progress,
     )
-    return _results(raw, tables, splits, cells, keep_coef)
+    return _results(fits, tables, splits, cells, keep_coef)
 
 
 class _Shared:
@@ -314,10 +344,13 @@ class _Shared:
         return number
 
     def ragged(self, dtype: Any) -> Ragged:
-        """One after another, with their ends."""
-        ends = np.cumsum([len(array) for array in self._arrays], dtype=np.int64)
-        empty = np.empty(0, dtype)
-        return np.concatenate([empty, *self._arrays], dtype=dtype, casting="unsafe"), ends
+        return _ragged(self._arrays, dtype) if self._arrays else (np.empty(0, dtype), _NOTHING[1])
+
+
+def _ragged(arrays: Sequence[NDArray[Any]], dtype: Any) -> Ragged:
+    """One after another, with their ends."""
+    ends = np.cumsum([len(array) for array in arrays], dtype=np.int64)
+    return np.concatenate(arrays, dtype=dtype, casting="unsafe"), ends
 
 
 class _Recipes:
@@ -328,19 +361,10 @@ class _Recipes:
         self._numbers: dict[Hashable, int] = {}
 
     def number(self, cell: Cell) -> int:
-        key = (
-            cell.loss,
-            id(cell.penalty),
-            cell.n_classes,
-            cell.solver,
-            cell.of_max,
-            cell.fit_intercept,
-            cell.standardize,
-            cell.scale_y,
-        )
-        number = self._numbers.setdefault(key, len(self.made))
+        figures = (cell.n_classes, cell.solver, cell.of_max, cell.fit_intercept, cell.standardize, cell.scale_y)
+        number = self._numbers.setdefault((cell.loss, id(cell.penalty), figures), len(self.made))
         if number == len(self.made):
-            self.made.append(_recipe(cell))
+            self.made.append(_recipe(losses.resolve(cell.loss), cell.penalty, *figures))
         return number
 
 
@@ -366,21 +390,140 @@ def _cell_numbers(
     return split, subset, grid, recipe
 
 
-def _recipe(cell: Cell) -> _core.Recipe:
-    loss = losses.resolve(cell.loss)
+def as_recipe(
+    loss: Loss, penalty: Penalty, n_classes: int, solver: str, fit_intercept: bool, standardize: bool
+) -> _core.Recipe:
+    """Return what is fitted, on whichever rows and columns, as the core reads it."""
+    make = _recipe if penalty.is_per_column else _plain_recipe
+    return make(loss, penalty, n_classes, solver, False, fit_intercept, standardize, False)
+
+
+def _recipe(
+    loss: Loss,
+    penalty: Penalty,
+    n_classes: int,
+    solver: str,
+    of_max: bool,
+    fit_intercept: bool,
+    standardize: bool,
+    scale_y: bool,
+) -> _core.Recipe:
     return _core.Recipe(
         loss=loss.name,
         loss_parameters=loss.parameters,
-        penalty=cell.penalty.name,
-        penalty_parameters=cell.penalty.parameters,
-        of_max=cell.of_max,
-        fit_intercept=cell.fit_intercept,
-        standardize=cell.standardize,
-        scale_y=cell.scale_y,
-        n_classes=cell.n_classes,
-        solver=cell.solver,
-        **_of_columns(cell.penalty, cell.n_classes),
+        penalty=penalty.name,
+        penalty_parameters=penalty.parameters,
+        of_max=of_max,
+        fit_intercept=fit_intercept,
+        standardize=standardize,
+        scale_y=scale_y,
+        n_classes=n_classes,
+        solver=solver,
+        **_of_columns(penalty, n_classes),
     )
+
+
+_plain_recipe = lru_cache(maxsize=64)(_recipe)
+
+
+def run_product(
+    tables: Sequence[Table],
+    folds: Sequence[Sequence[tuple[Ints, Ints]]],
+    subsets: Sequence[Ints] | None,
+    grids: Floats,
+    recipe: _core.Recipe,
+    *,
+    tol: float = 1e-8,
+    max_iter: int = 1000,
+    missing: Literal["error", "mean"] = "error",
+    keep: Literal["coef", "scores", "best"] = "coef",
+    n_threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> _core.Fits:
+    """Solve a recipe for every table, subset and split: all rows, then each fold.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+    folds : sequence of sequence of (train, test)
+        Folds of each table, or one list for all tables; as many for each. Tables that share the object share the work
+        of looking at it.
+    subsets : sequence of array of int, optional
+        Ascending columns. None means all columns.
+    grids : array, shape (1, n_alphas) or (n_tables, n_alphas)
+        Strengths, of all tables or of each.
+    recipe : as of `as_recipe`
+    keep : {"coef", "scores", "best"}
+        Which coefficients: all, none, or for each table and subset those of the fit on all rows whose strength has the
+        least mean held-out loss.
+    tol, max_iter, missing, n_threads, progress
+        As in `run_cells`, which also says what is raised.
+
+    Returns
+    -------
+    Fits
+        Flat arrays over tables, subsets, splits and alphas, the last running fastest.
+    """
+    rows = _Shared()
+    n_splits = 1 + len(folds[0])
+    train, test = _fold_numbers(folds, len(tables), rows)
+    split, subset, grid = _places(len(tables), None if subsets is None else len(subsets), n_splits, len(grids))
+    return _core.run_cells(
+        [table._core for table in tables],
+        rows=rows.ragged(np.int64) if folds[0] else _NOTHING,
+        splits=(_repeated(len(tables), n_splits), train, test),
+        subsets=_NOTHING if subsets is None else _ragged(subsets, np.int64),
+        grids=(grids.ravel(), _ends(*grids.shape)),
+        recipes=[recipe],
+        cells=(split, subset, grid, _ZERO),
+        tol=tol,
+        max_iter=max_iter,
+        impute=missing == "mean",
+        keep_coef=keep != "scores",
+        best_of=n_splits if keep == "best" else None,
+        n_threads=n_threads,
+        progress=progress,
+    )
+
+
+_ZERO, _MINUS_ONE = np.zeros(1, dtype=np.int64), np.full(1, -1)
+_NOTHING = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+
+
+def _fold_numbers(folds: Sequence[Sequence[tuple[Ints, Ints]]], n_tables: int, rows: _Shared) -> tuple[Ints, Ints]:
+    """Numbers of the row sets of every table's splits; -1 stands for all rows to train on, none to be scored on."""
+    if not folds[0]:
+        minus = _MINUS_ONE if n_tables == 1 else np.full(n_tables, -1)
+        return minus, minus
+    known: dict[int, tuple[list[int], list[int]]] = {}
+    for pairs in folds:
+        if id(pairs) not in known:
+            numbers = [(rows.number(train), rows.number(test)) for train, test in pairs]
+            known[id(pairs)] = [-1, *(train for train, _ in numbers)], [-1, *(test for _, test in numbers)]
+    lists = [known[id(pairs)] for pairs in folds] * (n_tables if len(folds) == 1 else 1)
+    train, test = np.array(lists, dtype=np.int64).transpose(1, 0, 2).reshape(2, -1)
+    return train, test
+
+
+@lru_cache(maxsize=16)
+def _repeated(n: int, times: int) -> Ints:
+    return np.repeat(np.arange(n), times)
+
+
+@lru_cache(maxsize=16)
+def _ends(n: int, size: int) -> Ints:
+    return np.arange(1, n + 1) * size
+
+
+@lru_cache(maxsize=16)
+def _places(n_tables: int, n_subsets: int | None, n_splits: int, n_grids: int) -> tuple[Ints, Ints, Ints]:
+    """Split, subset and grid of every cell; one number where it is that of all cells."""
+    count = n_subsets or 1
+    splits = np.arange(n_tables * n_splits).reshape(n_tables, 1, n_splits)
+    split = np.repeat(splits, count, axis=1).ravel()
+    subset = _MINUS_ONE if n_subsets is None else np.tile(np.repeat(np.arange(n_subsets), n_splits), n_tables)
+    grid = _ZERO if n_grids == 1 else np.repeat(np.arange(n_tables), count * n_splits)
+    return split, subset, grid
 
 
 def _of_columns(penalty: Penalty, n_classes: int) -> dict[str, Any]:
@@ -416,12 +559,13 @@ def _of_classes(values: Any, n_classes: int) -> Floats | None:
 
 
 def _results(
-    raw: dict[str, Any], tables: Sequence[Table], splits: Sequence[Split], cells: Sequence[Cell], keep_coef: bool
+    fits: _core.Fits, tables: Sequence[Table], splits: Sequence[Split], cells: Sequence[Cell], keep_coef: bool
 ) -> list[CellResult]:
     """Cut the flat arrays of the core into one result a cell."""
     results = []
     fit = coef = intercept = score = 0
-    status = np.asarray(raw["statuses"], dtype=object)[raw["status"]]
+    raw = {key: getattr(fits, key) for key in ("intercept", "scores", "alpha_max", "reasons", *_PER_FIT)}
+    coefs, status = fits.take_coef(), np.asarray(STATUSES, dtype=object)[fits.status]
     for number, cell in enumerate(cells):
         split = splits[cell.split]
         names = losses.resolve(cell.loss).scores if len(split.test) else []
@@ -431,7 +575,7 @@ def _results(
         classes = () if k == 1 else (k,)
         results.append(
             CellResult(
-                coef=raw["coef"][coef : coef + m * k * p].reshape(m, *classes, p),
+                coef=coefs[coef : coef + m * k * p].reshape(m, *classes, p),
                 intercept=raw["intercept"][intercept : intercept + m * k].reshape(m, *classes),
                 status=status[at].tolist(),
                 reason=[raw["reasons"].get(i, "") for i in range(fit, fit + m)] if raw["reasons"] else [""] * m,
@@ -444,6 +588,8 @@ def _results(
     return results
 
 
+#: What a fit may end as.
+STATUSES = tuple(_core.Fits.STATUSES)
 _PER_FIT = ("alphas", "gap", "kkt", "objective", "n_iter", "seconds")
 
 

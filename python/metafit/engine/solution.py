@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from metafit.engine.fits import FIGURES, Axes, Fits
 from metafit.engine.native import predictions
 from metafit.engine.predicting import labels, probabilities
 from metafit.engine.validation import as_matrix, as_row_vector
 from metafit.strategies.losses import Loss
 
-__all__ = ["Solution"]
+__all__ = ["LAZY", "Solution"]
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+#: What is made from the fits when it is asked for.
+LAZY = {*FIGURES, "coef", *(f"fold_{name}" for name in (*FIGURES, "coef")), "scores", "best", "dims"}
+
+
 class Solution:
     """Fits of `metafit.solve`, with their certificates.
 
@@ -80,22 +84,76 @@ class Solution:
     seconds: Floats
     status: NDArray[np.str_]
     reason: NDArray[np.str_]
-    scores: dict[str, Floats] = field(default_factory=dict)
-    fold_coef: Floats | None = None
-    fold_intercept: Floats | None = None
-    fold_objective: Floats | None = None
-    fold_gap: Floats | None = None
-    fold_kkt: Floats | None = None
-    fold_n_iter: NDArray[np.int64] | None = None
-    fold_seconds: Floats | None = None
-    fold_status: NDArray[np.str_] | None = None
-    fold_reason: NDArray[np.str_] | None = None
-    best: dict[str, int] | None = None
-    classes: NDArray[Any] | None = None
-    dims: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    feature_names: list[str] = field(default_factory=list)
-    column_means: Floats | None = None
-    has_names: bool = False
+    scores: dict[str, Floats]
+    fold_coef: Floats | None
+    fold_intercept: Floats | None
+    fold_objective: Floats | None
+    fold_gap: Floats | None
+    fold_kkt: Floats | None
+    fold_n_iter: NDArray[np.int64] | None
+    fold_seconds: Floats | None
+    fold_status: NDArray[np.str_] | None
+    fold_reason: NDArray[np.str_] | None
+    best: dict[str, int] | None
+    classes: NDArray[Any] | None
+    dims: dict[str, tuple[str, ...]]
+    feature_names: list[str]
+    column_means: Floats | None
+    has_names: bool
+
+    def __init__(
+        self,
+        fits: Fits,
+        axes: Axes,
+        *,
+        alphas: Any,
+        classes: NDArray[Any] | None,
+        feature_names: list[str],
+        column_means: Floats | None = None,
+        has_names: bool = False,
+        task: int = 0,
+    ) -> None:
+        self.__dict__.update(
+            loss=fits.loss,
+            alphas=alphas,
+            classes=classes,
+            feature_names=feature_names,
+            column_means=column_means,
+            has_names=has_names,
+            _fits=fits,
+            _axes=axes,
+            _task=task,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Make what is not there yet: most callers read a few arrays of many."""
+        if name not in LAZY:
+            raise AttributeError(f"a solution has no {name!r}")
+        value = self._make(name)
+        self.__dict__[name] = value
+        return value
+
+    def _make(self, name: str) -> Any:
+        fits, axes, at = self._fits, self._axes, slice(self._task, self._task + 1)
+        if name == "dims":
+            return axes.dims(fits.keep)
+        if name == "scores":
+            return fits.scores_of(axes, at)
+        if name != "best":
+            return fits.field(name, axes, at)
+        subset, alpha, is_there = (array[self._task] for array in fits.best) if axes.fold else (0, 0, False)
+        return {"subset": int(subset), "alpha": int(alpha)} if is_there else None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the core's own fits behind, all arrays made."""
+        lazy = {name: getattr(self, name) for name in LAZY}
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")} | lazy
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     def decision_function(self, X: Any, offset: Any = None) -> Floats:
         """Return the linear predictions b + o + x'w of every fit on all rows.

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
-from metafit.engine.native import Cell, CellResult, Split, Table, refusal, run_cells
+from metafit.engine.fits import Axes, Fits
+from metafit.engine.native import STATUSES, Table, as_recipe, run_product
 from metafit.engine.solution import Solution
-from metafit.engine.validation import Target, as_count, as_matrix, as_row_vector, as_splits, as_subsets, as_target
+from metafit.engine.validation import as_count, as_matrix, as_row_vector, as_splits, as_subsets, as_target
 from metafit.exceptions import ConvergenceWarning, RankWarning
 from metafit.strategies import losses, penalties
 from metafit.strategies.alphas import L1_RATIO_FLOOR
@@ -24,8 +25,8 @@ from metafit.strategies.solvers import check_solver
 __all__ = ["solve"]
 
 Floats = NDArray[np.float64]
+Keep = Literal["coef", "scores", "best"]
 Ints = NDArray[np.int64]
-_ALL_ROWS = np.empty(0, dtype=np.int64)
 
 
 def solve(
@@ -47,7 +48,7 @@ def solve(
     solver: str = "auto",
     tol: float = 1e-8,
     max_iter: int = 1000,
-    keep: Literal["coef", "scores", "best"] = "coef",
+    keep: Keep = "coef",
     n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Solution:
@@ -144,53 +145,56 @@ def solve(
     Solution(2 subsets, 2 alphas, 5 folds; 4 features; 4 converged)
     """
     loss, penalty = losses.resolve(loss), penalties.resolve(penalty)
-    _check_options(missing, solver, keep, tol, max_iter, n_threads, folds, groups)
+    check_options(missing, solver, keep, tol, max_iter, n_threads, folds, groups)
     matrix, names = as_matrix(X, allow_missing=missing == "mean")
     n_rows = matrix.shape[0]
     target = as_target(y, n_rows, loss)
     weight = as_row_vector(sample_weight, n_rows, "sample_weight")
     table = Table(matrix, target.values, sample_weight=weight, offset=as_row_vector(offset, n_rows, "offset"))
-    _check_penalty(penalty, len(names), target.n_classes, standardize)
-    pairs = [] if folds is None else as_splits(folds, matrix, target, groups)
-    problem = _Problem(
-        table=table,
-        splits=[Split(np.arange(n_rows), _ALL_ROWS), *(Split(train, test) for train, test in pairs)],
-        subsets=[None] if subsets is None else list(as_subsets(subsets, names)),
-        cell=Cell(
-            alphas=[],
-            loss=loss,
-            penalty=label_groups(penalty, names),
-            n_classes=target.n_classes,
-            solver=solver,
-            fit_intercept=fit_intercept,
-            standardize=standardize,
-        ),
-        options={"tol": tol, "max_iter": max_iter, "missing": missing, "n_threads": n_threads},
-        progress=progress,
+    check_penalty(penalty, len(names), target.n_classes, standardize)
+    penalty = label_groups(penalty, names)
+    pairs = () if folds is None else as_splits(folds, matrix, target, groups)
+    problem = Problem(
+        tables=[table],
+        folds=[pairs],
+        subsets=None if subsets is None else as_subsets(subsets, names),
+        loss=loss,
+        penalty=penalty,
+        n_classes=target.n_classes,
+        recipe=as_recipe(loss, penalty, target.n_classes, solver, fit_intercept, standardize),
+        options={"tol": tol, "max_iter": max_iter, "missing": missing, "n_threads": n_threads, "progress": progress},
     )
-    _check_target(problem.cell, target, weight)
-    grid = problem.grid(n_alphas) if alphas is None else _as_alphas(alphas)
-    problem.reserve(len(grid), keep)
-    axes = _Axes(
-        subset=subsets is not None,
-        alpha=alphas is None or np.ndim(alphas) > 0,
-        fold=bool(pairs),
-        classes=target.n_classes > 1,
+    reason = table.refusal(problem.recipe)
+    if reason:
+        raise ValueError(f"{loss!r} cannot be fitted: {reason}")
+    has_alphas, grid = (True, problem.grids(n_alphas)) if alphas is None else as_alphas(alphas)
+    fits = problem.fits(grid, keep)
+    if not fits.core.all_converged:
+        warn(fits.counts, set(fits.reasons.values()))
+    if keep == "best" and not fits.best[2][0]:
+        raise ValueError("no fold could be scored: there is no best fit to keep")
+    return Solution(
+        fits,
+        Axes(subset=subsets is not None, alpha=has_alphas, fold=bool(pairs), classes=target.n_classes > 1),
+        alphas=grid[0] if has_alphas else float(grid[0, 0]),
+        classes=target.classes,
+        feature_names=names,
+        column_means=_column_means(matrix, weight) if missing == "mean" else None,
+        has_names=hasattr(X, "columns"),
     )
-    means = _column_means(matrix, weight) if missing == "mean" else None
-    solution = _Assembly(problem, loss, grid, axes, target, names, means).solution(keep)
-    return replace(solution, has_names=hasattr(X, "columns"))
 
 
-def _check_options(
+_MISSING, _KEEP = ("error", "mean"), ("coef", "scores", "best")
+
+
+def check_options(
     missing: str, solver: str, keep: str, tol: float, max_iter: int, n_threads: int | None, folds: Any, groups: Any
 ) -> None:
+    """Refuse options that cannot be used."""
     check_solver(solver)
-    choices = {"missing": (missing, ("error", "mean")), "keep": (keep, ("coef", "scores", "best"))}
-    for argument, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise ValueError(f"{argument} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-    if not (np.isfinite(tol) and tol >= 0):
+    _check_choice("missing", missing, _MISSING)
+    _check_choice("keep", keep, _KEEP)
+    if not 0 <= tol < math.inf:
         raise ValueError(f"tol must be at least 0, got {tol!r}")
     as_count(max_iter, "max_iter", 0)
     if n_threads is not None:
@@ -201,7 +205,15 @@ def _check_options(
         raise ValueError("keep='best' compares held-out losses: it needs folds")
 
 
-def _check_penalty(penalty: penalties.Penalty, n_features: int, n_classes: int, standardize: bool) -> None:
+def _check_choice(argument: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{argument} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_penalty(penalty: penalties.Penalty, n_features: int, n_classes: int, standardize: bool) -> None:
+    """Refuse a penalty that speaks of other columns or classes than there are."""
+    if not penalty.is_per_column:
+        return
     for argument, n in penalty.widths.items():
         if n != n_features:
             raise ValueError(f"penalty.{argument} has {n} entries, X has {n_features} columns")
@@ -213,13 +225,10 @@ def _check_penalty(penalty: penalties.Penalty, n_features: int, n_classes: int, 
         raise ValueError("penalty.metric is in original units of the columns: it needs standardize=False")
 
 
-def _check_target(cell: Cell, target: Target, weight: Floats | None) -> None:
-    reason = refusal(cell, target.values, weight)
-    if reason:
-        raise ValueError(f"{losses.resolve(cell.loss)!r} cannot be fitted: {reason}")
-
-
-def _as_alphas(alphas: Any) -> Floats:
+def as_alphas(alphas: Any) -> tuple[bool, Floats]:
+    """Return whether there is an axis of strengths, and the strengths as one row."""
+    if type(alphas) is float and 0 <= alphas < math.inf:
+        return False, np.array([[alphas]])
     try:
         grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     except (TypeError, ValueError):
@@ -228,7 +237,7 @@ def _as_alphas(alphas: Any) -> Floats:
         raise ValueError(f"alphas must be a number or a non-empty sequence of numbers, got {alphas!r}")
     if not (np.isfinite(grid).all() and (grid >= 0).all()):
         raise ValueError(f"alphas must be finite and at least 0, got {alphas!r}")
-    return grid
+    return np.ndim(alphas) > 0, grid[None]
 
 
 def _column_means(matrix: Any, weight: Floats | None) -> Floats | None:
@@ -242,164 +251,56 @@ def _column_means(matrix: Any, weight: Floats | None) -> Floats | None:
     return np.asarray(np.divide(sums, total, out=np.zeros_like(sums), where=total > 0))
 
 
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """A request in the engine's words. The first split is all rows."""
+@dataclass(eq=False)
+class Problem:
+    """A request in the engine's words: a recipe for every table, subset and split, the first of which is all rows."""
 
-    table: Table
-    splits: list[Split]
-    subsets: list[Ints | None]
-    cell: Cell
+    tables: Sequence[Table]
+    #: Of each table, or one list for all.
+    folds: Sequence[Sequence[tuple[Ints, Ints]]]
+    subsets: Sequence[Ints] | None
+    loss: losses.Loss
+    penalty: penalties.Penalty
+    n_classes: int
+    recipe: Any
     options: dict[str, Any]
-    progress: Callable[[int, int], None] | None
 
-    def cells(self, alphas: Floats, splits: Sequence[int]) -> list[Cell]:
-        """Make a cell a subset and split, splits within a subset."""
-        return [
-            replace(self.cell, alphas=alphas, split=split, columns=subset)
-            for subset in self.subsets
-            for split in splits
-        ]
+    def fits(self, grids: Floats, keep: Keep) -> Fits:
+        """Solve everything, at the strengths of one row for all tables or of a row for each."""
+        shape = (len(self.tables), len(self.subsets or " "), 1 + len(self.folds[0]), grids.shape[1])
+        self._reserve(shape, keep)
+        core = run_product(self.tables, self.folds, self.subsets, grids, self.recipe, keep=keep, **self.options)
+        return Fits(core, shape, self.loss, self.n_classes, keep)
 
-    def run(self, cells: Sequence[Cell], keep_coef: bool = True, silent: bool = False) -> list[CellResult]:
-        progress = None if silent else self.progress
-        return run_cells(self.table, self.splits, cells, keep_coef=keep_coef, progress=progress, **self.options)
-
-    def reserve(self, n_alphas: int, keep: str) -> None:
+    def _reserve(self, shape: tuple[int, ...], keep: str) -> None:
         """Ask for the memory of the answer before anything is computed."""
-        width = self.table.n_columns * self.cell.n_classes if keep == "coef" else 0
+        width = self.tables[0].n_columns * self.n_classes if keep == "coef" else 0
         # the figures of a fit, and its coefficients as the core and as the caller hold them
-        n_bytes = len(self.subsets) * len(self.splits) * n_alphas * (400 + 16 * width)
+        n_bytes = math.prod(shape) * (400 + 16 * width)
+        if n_bytes < _SURELY_THERE:
+            return
         try:
             np.empty(n_bytes, dtype=np.uint8)
         except (MemoryError, ValueError):
             advice = "" if keep == "scores" else ": keep='scores' needs less"
             raise MemoryError(f"the answer takes {n_bytes:.3g} bytes, more than can be allocated{advice}") from None
 
-    def grid(self, n_alphas: int) -> Floats:
-        """One path for all subsets, from all rows."""
+    def grids(self, n_alphas: int) -> Floats:
+        """One path a table for all of its subsets, from all rows."""
         as_count(n_alphas, "n_alphas", 1)
-        results = self.run(self.cells(np.empty(0), [0]), silent=True)
-        alpha_max = max((result.alpha_max for result in results), default=0.0)
+        options = self.options | {"progress": None}
+        core = run_product(self.tables, [()], self.subsets, np.empty((1, 0)), self.recipe, keep="scores", **options)
         # nothing to shrink (no features, or a target they say nothing about): any strength gives the same fit
-        if alpha_max == 0.0:
-            alpha_max = 1.0
-        ratio = 1e-4 if self.table.n_columns < self.table.n_rows else 1e-2
-        if self.cell.penalty.l1_share < L1_RATIO_FLOOR:
-            ratio *= L1_RATIO_FLOOR
-        return np.geomspace(alpha_max, alpha_max * ratio, n_alphas) if n_alphas > 1 else np.array([alpha_max])
+        largest = core.alpha_max.reshape(len(self.tables), -1).max(axis=1, initial=0.0)
+        largest[~(largest > 0.0)] = 1.0
+        is_wide = np.array([table.n_columns >= table.n_rows for table in self.tables])
+        floor = L1_RATIO_FLOOR if self.penalty.l1_share < L1_RATIO_FLOOR else 1.0
+        tall, wide = (np.geomspace(1.0, ratio * floor, n_alphas) for ratio in (1e-4, 1e-2))
+        return np.asarray(largest[:, None] * np.where(is_wide[:, None], wide, tall))
 
 
-@dataclass(frozen=True)
-class _Axes:
-    """Which axes exist."""
-
-    subset: bool
-    alpha: bool
-    fold: bool
-    classes: bool
-
-    @property
-    def fits(self) -> tuple[str, ...]:
-        """Axes that tell the fits on all rows apart."""
-        return ("subset",) * self.subset + ("alpha",) * self.alpha
-
-    def within(self, field: str) -> tuple[str, ...]:
-        """Axes within a fit."""
-        is_of_classes = self.classes and field in ("coef", "intercept")
-        return ("class",) * is_of_classes + ("feature",) * (field == "coef")
-
-    def shape(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Drop the axes subset (first) and alpha (second) of an array where they do not exist."""
-        if not self.alpha:
-            array = array[:, 0]
-        return array if self.subset else array[0]
-
-
-_FIELDS = ("intercept", "objective", "gap", "kkt", "n_iter", "seconds", "status", "reason")
-
-
-@dataclass(frozen=True, eq=False)
-class _Assembly:
-    """Runs a problem and puts the fits of its cells into arrays."""
-
-    problem: _Problem
-    loss: losses.Loss
-    grid: Floats
-    axes: _Axes
-    target: Target
-    names: list[str]
-    means: Floats | None
-
-    def solution(self, keep: str) -> Solution:
-        keep_coef = keep == "coef"
-        n_splits = len(self.problem.splits)
-        results = self.problem.run(self.problem.cells(self.grid, range(n_splits)), keep_coef)
-        by_subset = [results[i : i + n_splits] for i in range(0, len(results), n_splits)]
-        _warn(results)
-        whole = self._stack([[group[0]] for group in by_subset], keep_coef)
-        parts: dict[str, Any] = {key: self.axes.shape(array[:, :, 0]) for key, array in whole.items()}
-        parts.setdefault("coef", None)
-        if self.axes.fold:
-            parts |= self._folds([group[1:] for group in by_subset], keep_coef)
-        if keep == "best":
-            parts |= self._best_fit(parts["best"])
-        if keep == "scores":
-            parts["intercept"] = parts["fold_intercept"] = None
-        return Solution(
-            loss=self.loss,
-            alphas=self.grid if self.axes.alpha else float(self.grid[0]),
-            classes=self.target.classes,
-            dims=self._dims(keep),
-            feature_names=self.names,
-            column_means=self.means,
-            **parts,
-        )
-
-    def _stack(self, groups: list[list[CellResult]], keep_coef: bool) -> dict[str, NDArray[Any]]:
-        """Arrays (subset, alpha, split, ...) of the fields of all results."""
-        fields = (*_FIELDS, "coef") if keep_coef else _FIELDS
-        return {
-            key: np.array([np.stack([np.asarray(getattr(r, key)) for r in group], axis=1) for group in groups])
-            for key in fields
-        }
-
-    def _folds(self, groups: list[list[CellResult]], keep_coef: bool) -> dict[str, Any]:
-        stacked = self._stack(groups, keep_coef)
-        parts: dict[str, Any] = {f"fold_{key}": self.axes.shape(array) for key, array in stacked.items()}
-        scores = {
-            name: np.array([np.stack([r.scores[name] for r in group], axis=1) for group in groups])
-            for name in groups[0][0].scores
-        }
-        parts["best"] = self._best(scores[self.loss.score])
-        parts["scores"] = {name.removesuffix("_score"): self.axes.shape(array) for name, array in scores.items()}
-        return parts
-
-    def _best(self, loss: Floats) -> dict[str, int] | None:
-        """Least mean over the folds that any fit could be scored on."""
-        mean_loss = loss[..., ~np.isnan(loss).all(axis=(0, 1))].sum(axis=-1)
-        if np.isnan(loss).all() or np.isnan(mean_loss).all():
-            return None
-        subset, alpha = np.unravel_index(np.nanargmin(mean_loss), mean_loss.shape)
-        return {"subset": int(subset), "alpha": int(alpha)}
-
-    def _best_fit(self, best: dict[str, int] | None) -> dict[str, Any]:
-        """Coefficients of the best fit, from the same path as all others so that they are the same to the bit."""
-        if best is None:
-            raise ValueError("no fold could be scored: there is no best fit to keep")
-        [result] = self.problem.run([self.problem.cells(self.grid, [0])[best["subset"]]], silent=True)
-        return {"coef": result.coef[best["alpha"]], "intercept": result.intercept[best["alpha"]]}
-
-    def _dims(self, keep: str) -> dict[str, tuple[str, ...]]:
-        axes, fields = self.axes, (*_FIELDS, "coef")
-        dims = {field: axes.fits + axes.within(field) for field in fields}
-        if keep == "best":
-            dims |= {field: axes.within(field) for field in ("coef", "intercept")}
-        if axes.fold:
-            dims |= {f"fold_{field}": (*axes.fits, "fold", *axes.within(field)) for field in fields}
-            dims["scores"] = (*axes.fits, "fold")
-        return dims
-
+#: Bytes that nobody needs to be asked for.
+_SURELY_THERE = 1_000_000
 
 #: What is said of fits that ended like this.
 _COMPLAINTS = {
@@ -410,15 +311,14 @@ _COMPLAINTS = {
 }
 
 
-def _warn(results: Sequence[CellResult]) -> None:
-    """One warning a kind, with the number of fits."""
-    statuses = Counter(status for result in results for status in result.status)
-    counts = [f"{statuses[status]} {what}" for status, what in _COMPLAINTS.items() if statuses[status]]
-    if counts:
-        reasons = sorted({reason for result in results for reason in result.reason if reason})
-        why = f" ({'; '.join(reasons)})" if reasons else ""
-        message = f"of {statuses.total()} fits {', '.join(counts)}{why}"
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+def warn(counts: Sequence[int], reasons: Collection[str]) -> None:
+    """One warning a kind, with the number of fits of each status and why some failed."""
+    statuses, n_fits = dict(zip(STATUSES, counts, strict=True)), sum(counts)
+    complaints = [f"{statuses[status]} {what}" for status, what in _COMPLAINTS.items() if statuses[status]]
+    if complaints:
+        why = f" ({'; '.join(sorted(reasons))})" if reasons else ""
+        message = f"of {n_fits} fits {', '.join(complaints)}{why}"
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
     if statuses["rank_deficient"]:
-        message = f"{statuses['rank_deficient']} of {statuses.total()} fits have dependent unpenalised columns"
-        warnings.warn(message, RankWarning, stacklevel=4)
+        message = f"{statuses['rank_deficient']} of {n_fits} fits have dependent unpenalised columns"
+        warnings.warn(message, RankWarning, stacklevel=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -14,6 +15,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
 
+from metafit.engine.native import two_labels
 from metafit.strategies.losses import Loss
 from metafit.tasks.frames import refuse_masked, refuse_repeated_names
 
@@ -62,6 +64,8 @@ def as_matrix(X: Any, *, allow_missing: bool = False) -> tuple[Any, list[str]]:
     >>> names
     ['x0', 'x1']
     """
+    if _is_plain(X, 2) and len(X):
+        return X, _numbered(X.shape[1])
     if scipy.sparse.issparse(X):
         return _from_sparse(X)
     refuse_repeated_names(X)
@@ -69,6 +73,17 @@ def as_matrix(X: Any, *, allow_missing: bool = False) -> tuple[Any, list[str]]:
     matrix, names = _from_frame(frame) if isinstance(frame, nw.DataFrame) else _from_array(X)
     _check_values(matrix, names, allow_missing)
     return matrix, names
+
+
+def _is_plain(values: Any, n_axes: int) -> bool:
+    """Whether it is a contiguous array of finite float64, which needs no second look."""
+    if type(values) is not np.ndarray or values.dtype != np.float64 or values.ndim != n_axes:
+        return False
+    if not (values.flags.c_contiguous or values.flags.f_contiguous) or 0 in values.strides:
+        return False
+    flat = values.ravel("K")
+    # a sum of squares is finite only if every entry is; large finite ones are left to the second look
+    return math.isfinite(flat.dot(flat))
 
 
 def _from_sparse(X: Any) -> tuple[Any, list[str]]:
@@ -168,6 +183,8 @@ def as_count(value: Any, argument: str, least: int) -> int:
         ...
     ValueError: max_iter must be a whole number >= 0, got 2.5
     """
+    if type(value) is int and value >= least:
+        return value
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(f"{argument} must be a whole number >= {least}, got {value!r}")
     return int(value)
@@ -190,14 +207,20 @@ def as_row_vector(values: Any, n_rows: int, argument: str) -> Floats | None:
     """
     if values is None:
         return None
+    is_one = _is_plain(values, 1) and values.shape == (n_rows,)
+    vector: Floats = values if is_one else _as_vector(values, n_rows, argument)
+    if argument == "sample_weight":
+        _check_weights(vector)
+    return vector
+
+
+def _as_vector(values: Any, n_rows: int, argument: str) -> Floats:
     refuse_masked(values, argument)
     vector = _to_float(np.asarray(values), argument)
     if vector.shape != (n_rows,):
         raise ValueError(f"{argument} must have shape ({n_rows},), one value a row of X, got {vector.shape}")
     if not np.isfinite(vector).all():
         raise ValueError(f"{argument} holds NaN or infinity, first at row {np.flatnonzero(~np.isfinite(vector))[0]}")
-    if argument == "sample_weight":
-        _check_weights(vector)
     return vector
 
 
@@ -222,6 +245,8 @@ def as_target(y: Any, n_rows: int, loss: Loss) -> Target:
     >>> as_target(["no", "yes", "no"], 3, resolve("logistic")).values
     array([0., 1., 0.])
     """
+    if _is_plain(y, 1) and y.shape == (n_rows,):
+        return _as_labels(y, loss) if loss.kind == "classification" else Target(y, None)
     refuse_masked(y, "y")
     array = np.asarray(y)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -242,13 +267,17 @@ def _as_classes(array: NDArray[Any], loss: Loss) -> Target:
         raise ValueError("y is complex: labels are text or real numbers")
     if array.dtype.kind == "O" and pd.isna(array).any():
         raise ValueError(f"y holds missing values, first at row {np.flatnonzero(pd.isna(array))[0]}")
-    classes, codes = _unique(array)
+    return _as_labels(array, loss)
+
+
+def _as_labels(array: NDArray[Any], loss: Loss) -> Target:
+    classes, codes = two_labels(array) or _unique(array)
     most = len(classes) if loss.is_multinomial else 2
     if not 2 <= len(classes) <= most:
         wanted = "at least two classes" if loss.is_multinomial else "two classes"
         shown = ", ".join(map(str, classes[:5]))
         raise ValueError(f"y must hold {wanted} for the {loss.name} loss, got {len(classes)}: {shown}")
-    return Target(codes.astype(np.float64), classes)
+    return Target(np.asarray(codes, dtype=np.float64), classes)
 
 
 def _unique(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -273,10 +302,34 @@ def as_subsets(subsets: Any, names: Sequence[str]) -> list[Ints]:
     """
     if isinstance(subsets, str) or not isinstance(subsets, Iterable):
         raise ValueError(f"subsets must be a sequence of column lists, got {subsets!r}")
-    columns = [_as_columns(subset, names) for subset in subsets]
+    subsets = list(subsets)
+    columns = _of_numbers(subsets, len(names)) or [_as_columns(subset, names) for subset in subsets]
     if not columns:
         raise ValueError("subsets is empty: it wants at least one column list")
     return columns
+
+
+def _of_numbers(subsets: Sequence[Any], n_columns: int) -> list[Ints] | None:
+    """Ascending columns of subsets that are lists of column numbers without fault, all at once; else None."""
+    if not all(isinstance(subset, list | tuple | np.ndarray) for subset in subsets):
+        return None
+    try:
+        arrays = [np.asarray(subset) for subset in subsets]
+    except ValueError:
+        return None
+    if not arrays or any(array.ndim != 1 or array.dtype.kind not in "iu" for array in arrays):
+        return None
+    sizes = np.array([len(array) for array in arrays])
+    flat, of_subset = np.concatenate(arrays), np.repeat(np.arange(len(arrays)), sizes)
+    if flat.min() < -n_columns or flat.max() >= n_columns:
+        return None
+    # one number a subset and column, so that a sort of all sorts within subsets
+    keys = np.sort(of_subset * n_columns + flat.astype(np.int64) % n_columns)
+    if (keys[1:] == keys[:-1]).any():
+        return None
+    ends = np.cumsum(sizes).tolist()
+    columns = keys % n_columns
+    return [columns[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _as_columns(subset: Any, names: Sequence[str]) -> Ints:

@@ -7,6 +7,7 @@ of this module are made. Each has a snake_case ``name``, by which every function
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from metafit.strategies.parts import lookup
@@ -74,4 +75,9 @@ def resolve(loss: str | Loss) -> Loss:
         return loss
     if not isinstance(loss, str):
         raise TypeError(f"loss must be a name or a loss such as losses.Squared(), got {loss!r}")
-    return lookup(loss, REGISTRY, "loss")()
+    return _named(loss)
+
+
+@cache
+def _named(name: str) -> Loss:
+    return lookup(name, REGISTRY, "loss")()

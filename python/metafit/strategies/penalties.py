@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -102,7 +103,9 @@ class Penalty(Registered):
     @property
     def is_per_column(self) -> bool:
         """Whether it speaks of single columns, so that it fits tables of one width only."""
-        return bool(self.widths) or self.groups is not None
+        has_box = self.lower is not None or self.upper is not None
+        has_others = self.factors is not None or self.center is not None or self.metric is not None
+        return has_box or has_others or self.groups is not None
 
     @property
     def l1_share(self) -> float:
@@ -153,7 +156,12 @@ def resolve(penalty: str | Penalty) -> Penalty:
         return penalty
     if not isinstance(penalty, str):
         raise TypeError(f"penalty must be a name or a penalty such as penalties.L2(), got {penalty!r}")
-    return lookup(penalty, REGISTRY, "penalty")()
+    return _named(penalty)
+
+
+@cache
+def _named(name: str) -> Penalty:
+    return lookup(name, REGISTRY, "penalty")()
 
 
 def label_groups(

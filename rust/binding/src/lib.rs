@@ -13,9 +13,11 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::members::{losses, penalties, penalty_shape, predictions};
+    use super::members::{losses, penalties, penalty_shape, predictions, two_labels};
     #[pymodule_export]
     use super::request::{Recipe, Table};
+    #[pymodule_export]
+    use super::response::Fits;
     #[pymodule_export]
     use super::run::run_cells;
 }

@@ -57,6 +57,20 @@ pub fn predictions<'py>(
     Ok(PyArray1::from_vec(py, kind.means(eta.as_array().iter().copied())))
 }
 
+/// The two values that occur, ascending, and 0 or 1 for each entry; none where there are not two.
+#[pyfunction]
+pub fn two_labels<'py>(
+    py: Python<'py>,
+    y: PyReadonlyArray1<'py, f64>,
+) -> Option<(f64, f64, Bound<'py, PyArray1<f64>>)> {
+    let y = y.as_array();
+    let first = *y.iter().next()?;
+    let second = *y.iter().find(|v| **v != first)?;
+    let (low, high) = if first < second { (first, second) } else { (second, first) };
+    let two = y.iter().all(|v| *v == low || *v == high);
+    two.then(|| (low, high, PyArray1::from_iter(py, y.iter().map(|v| f64::from(u8::from(*v == high))))))
+}
+
 fn description<'py>(py: Python<'py>, spec: &Spec) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
     out.set_item("name", spec.name)?;

@@ -4,6 +4,7 @@ use metafit_core::loss::LossKind;
 use metafit_core::penalty::{Penalty, PenaltyKind};
 use metafit_core::solver::Solver;
 use metafit_core::{Cell, Csc, Error, Features, Split};
+use numpy::ndarray::ArrayView1;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -13,6 +14,9 @@ use crate::errors::to_python;
 /// One table in the engine's own layout.
 #[pyclass(frozen, module = "metafit._core")]
 pub struct Table(pub Arc<metafit_core::Table>);
+
+/// Values that are looked at sooner than others could use the time.
+const FEW_VALUES: usize = 10_000;
 
 type Floats<'py> = PyReadonlyArray1<'py, f64>;
 type Ints<'py> = PyReadonlyArray1<'py, i64>;
@@ -51,7 +55,8 @@ impl Table {
             _ => columns.extend(x.t().iter()),
         }
         let (y, weights, offset) = (floats(&y), to_vec(weights), to_vec(offset));
-        let table = py.detach(|| metafit_core::Table::new(n, p, columns, y, weights, offset));
+        let make = || metafit_core::Table::new(n, p, columns, y, weights, offset);
+        let table = if n * p < FEW_VALUES { make() } else { py.detach(make) };
         table.map(|t| Self(Arc::new(t))).map_err(to_python)
     }
 
@@ -92,6 +97,16 @@ impl Table {
         let x = self.0.features().clone();
         let table = metafit_core::Table::on(x, floats(&y), to_vec(weights), to_vec(offset));
         table.map(|t| Self(Arc::new(t))).map_err(to_python)
+    }
+
+    /// Why a recipe does not fit these targets; empty if it does.
+    fn refusal(&self, recipe: &Recipe) -> String {
+        recipe.0.refuses_table(&self.0).unwrap_or_default()
+    }
+
+    #[getter]
+    fn has_missing(&self) -> bool {
+        self.0.has_missing()
     }
 
     #[getter]
@@ -194,24 +209,36 @@ fn row(i: i64) -> usize {
     usize::try_from(i).unwrap_or(usize::MAX)
 }
 
-/// Splits by number: their tables, and the sets of rows they train on and are scored on.
+/// Splits by number: their tables, and the sets of rows they train on (-1 for all rows) and are scored on (-1 for none).
 #[derive(FromPyObject)]
 pub struct SplitNumbers<'py>(Ints<'py>, Ints<'py>, Ints<'py>);
 
 impl SplitNumbers<'_> {
-    pub fn splits(&self, sets: &Ragged<'_, i64>) -> PyResult<Vec<Split>> {
-        let sets = sets.parts(row)?;
-        let (tables, train, test) = (self.0.as_array(), self.1.as_array(), self.2.as_array());
-        let numbers = tables.iter().zip(train.iter().zip(test));
+    pub fn splits(&self, sets: &Ragged<'_, i64>, tables: &[Arc<metafit_core::Table>]) -> PyResult<Vec<Split>> {
+        let (sets, none): (_, Arc<[usize]>) = (sets.parts(row)?, [].into());
+        let (of_tables, train, test) = (self.0.as_array(), self.1.as_array(), self.2.as_array());
+        // tables of the same length share the list of all rows
+        let mut all = none.clone();
+        let mut every_row = |table: usize| {
+            let n = tables.get(table).map_or(0, |table| table.n_rows());
+            if all.len() != n {
+                all = (0..n).collect();
+            }
+            all.clone()
+        };
+        let numbers = of_tables.iter().zip(train.iter().zip(test));
         let split = |(&table, (&train, &test)): (&i64, (&i64, &i64))| {
-            let (train, test) = (entry(&sets, train, "rows")?, entry(&sets, test, "rows")?);
-            Ok(Split { table: row(table), train: train.clone(), test: test.clone() })
+            let table = row(table);
+            let train = if train == -1 { every_row(table) } else { entry(&sets, train, "rows")?.clone() };
+            let test = if test == -1 { none.clone() } else { entry(&sets, test, "rows")?.clone() };
+            Ok(Split { table, train, test })
         };
         numbers.map(split).collect()
     }
 }
 
-/// Cells by number: their splits, subsets of columns (-1 for all columns), grids of strengths and recipes.
+/// Cells by number: their splits, subsets of columns (-1 for all columns), grids of strengths and recipes. One number
+/// stands for all cells.
 #[derive(FromPyObject)]
 pub struct CellNumbers<'py>(Ints<'py>, Ints<'py>, Ints<'py>, Ints<'py>);
 
@@ -225,15 +252,20 @@ impl CellNumbers<'_> {
         let (subsets, grids) = (subsets.parts(row)?, grids.parts(|alpha| alpha)?);
         let (splits, columns) = (self.0.as_array(), self.1.as_array());
         let (alphas, of_recipes) = (self.2.as_array(), self.3.as_array());
-        let numbers = splits.iter().zip(columns).zip(alphas.iter().zip(of_recipes));
-        let cell = |((&split, &subset), (&grid, &recipe)): ((&i64, &i64), (&i64, &i64))| {
+        let cell = |c: usize| {
+            let at = |numbers: &ArrayView1<'_, i64>| if numbers.len() == 1 { numbers[0] } else { numbers[c] };
+            let subset = at(&columns);
             Ok(Cell {
-                split: row(split),
-                columns: if subset < 0 { None } else { Some(entry(&subsets, subset, "subset")?.clone()) },
-                alphas: entry(&grids, grid, "grid")?.clone(),
-                recipe: entry(recipes, recipe, "recipe")?.0.clone(),
+                split: row(splits[c]),
+                columns: if subset == -1 { None } else { Some(entry(&subsets, subset, "subset")?.clone()) },
+                alphas: entry(&grids, at(&alphas), "grid")?.clone(),
+                recipe: entry(recipes, at(&of_recipes), "recipe")?.0.clone(),
             })
         };
-        numbers.map(cell).collect()
+        let n = splits.len();
+        if [columns.len(), alphas.len(), of_recipes.len()].iter().any(|&m| m != n && m != 1) {
+            return Err(PyValueError::new_err("cells has numbers of different lengths"));
+        }
+        (0..n).map(cell).collect()
     }
 }

@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use metafit_core::{Error, Path, Plan, Result, Settings};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::errors::to_python;
 use crate::request::{CellNumbers, Ragged, Recipe, SplitNumbers, Table};
-use crate::response::arrays;
+use crate::response::Fits;
 
 /// How often a running call looks for Ctrl-C and reports progress.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Solves every cell and returns flat arrays; `progress(done, total)` is called now and then.
+/// Solves every cell; `progress(done, total)` is called now and then.
 #[pyfunction]
 #[pyo3(signature = (tables, rows, splits, subsets, grids, recipes, cells, *, tol, max_iter, impute, keep_coef,
-                    n_threads, progress))]
+                    best_of, n_threads, progress))]
 #[allow(clippy::too_many_arguments)]
 pub fn run_cells<'py>(
     py: Python<'py>,
@@ -32,13 +31,14 @@ pub fn run_cells<'py>(
     max_iter: usize,
     impute: bool,
     keep_coef: bool,
+    best_of: Option<usize>,
     n_threads: Option<usize>,
     progress: Option<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let tables = tables.iter().map(|t| t.0.clone()).collect();
-    let splits = splits.splits(&rows)?;
+) -> PyResult<Fits> {
+    let tables: Vec<_> = tables.iter().map(|t| t.0.clone()).collect();
+    let splits = splits.splits(&rows, &tables)?;
     let cells = cells.cells(&subsets, &grids, &recipes)?;
-    let settings = Settings { tol, max_iter, impute, keep_coef, n_threads };
+    let settings = Settings { tol, max_iter, impute, keep_coef, best_of, n_threads };
     let plan = Plan::new(tables, splits, cells, settings).map_err(to_python)?;
     reserve(plan.answer_bytes()).map_err(to_python)?;
     let paths = if plan.is_small() {
@@ -46,7 +46,7 @@ pub fn run_cells<'py>(
     } else {
         watch(py, plan, progress.as_ref())?
     };
-    arrays(py, &paths)
+    Ok(Fits::new(paths))
 }
 
 /// Asks for the memory of the answer before anything is computed.

@@ -5,7 +5,7 @@
 //! each is solved by one thread, so they have the same bits for any number of threads.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -77,11 +77,9 @@ impl Plan {
 
     /// Solves every cell; `done` counts finished cells, `cancel` stops early.
     pub fn run(&self, cancel: &AtomicBool, done: &AtomicUsize) -> Result<Vec<Path>> {
-        let threads = self.settings.n_threads.unwrap_or_else(available_threads);
-        let threads = if self.is_small() { 1 } else { threads.min(self.cells.len()) };
-        let shared = self.shared();
+        let (shared, solved) = (self.shared(), Solved::new(self));
         let mut order: Vec<usize> = (0..self.cells.len()).collect();
-        order.sort_by_key(|&c| self.cells[c].split);
+        order.sort_by_key(|&c| self.place(c));
         let one = |c: usize| {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
@@ -89,15 +87,31 @@ impl Plan {
             let path = self.solve_cell(&self.cells[c], &shared, cancel);
             done.fetch_add(1, Ordering::Relaxed);
             // a cell that the wish to stop cut short has no result
-            if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok((c, path)) }
+            if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(solved.put(c, path)) }
         };
-        let solved: Result<Vec<(usize, Path)>> = match threads {
-            0 | 1 => order.into_iter().map(one).collect(),
-            _ => pool(threads)?.install(|| order.into_par_iter().with_max_len(1).map(one).collect()),
-        };
-        let mut solved = solved?;
-        solved.sort_by_key(|(c, _)| *c);
-        Ok(solved.into_iter().map(|(_, path)| path).collect())
+        match self.threads() {
+            0 | 1 => order.into_iter().try_for_each(one)?,
+            n => pool(n)?.install(|| order.into_par_iter().with_max_len(1).try_for_each(one))?,
+        }
+        Ok(solved.into_paths())
+    }
+
+    fn threads(&self) -> usize {
+        if self.is_small() {
+            1
+        } else {
+            self.settings.n_threads.unwrap_or_else(available_threads).min(self.cells.len())
+        }
+    }
+
+    /// Where a cell stands in the order of work: by split, so that what cells share is made and dropped once. Those that
+    /// are compared come first, so that few paths wait for them with all their coefficients.
+    fn place(&self, c: usize) -> (usize, bool, usize) {
+        let split = self.cells[c].split;
+        match self.settings.best_of {
+            Some(rivals) => (self.splits[split].table, c % rivals == 0, split),
+            None => (0, false, split),
+        }
     }
 
     fn shared(&self) -> Shared<'_> {
@@ -132,8 +146,70 @@ impl Plan {
     }
 }
 
+/// Asked once: the answer comes from files.
 fn available_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Paths by cell. Where only the best is kept, a path waits with its coefficients for the last of its rivals.
+struct Solved<'a> {
+    plan: &'a Plan,
+    paths: Vec<Mutex<Option<Path>>>,
+    /// Rivals that are not there yet, of each group.
+    waiting: Vec<AtomicUsize>,
+}
+
+impl<'a> Solved<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let rivals = plan.settings.best_of.unwrap_or(0);
+        let groups = plan.cells.len().checked_div(rivals).unwrap_or(0);
+        let paths = plan.cells.iter().map(|_| Mutex::new(None)).collect();
+        Self { plan, paths, waiting: (0..groups).map(|_| AtomicUsize::new(rivals)).collect() }
+    }
+
+    fn slot(&self, c: usize) -> MutexGuard<'_, Option<Path>> {
+        self.paths[c].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, c: usize, mut path: Path) {
+        let Some(rivals) = self.plan.settings.best_of else {
+            *self.slot(c) = Some(path);
+            return;
+        };
+        if c % rivals > 0 {
+            path.fits.iter_mut().for_each(|fit| fit.coef = vec![]);
+        }
+        *self.slot(c) = Some(path);
+        if self.waiting.get(c / rivals).is_some_and(|n| n.fetch_sub(1, Ordering::AcqRel) == 1) {
+            self.choose(c / rivals * rivals, rivals);
+        }
+    }
+
+    /// Leaves the first of some cells the coefficients of its best fit only.
+    fn choose(&self, first: usize, rivals: usize) {
+        let score = self.plan.cells[first].score();
+        let losses: Vec<Vec<f64>> = (first + 1..first + rivals)
+            .filter_map(|c| self.slot(c).as_ref().map(|path| path.fits.iter().map(|fit| fit.scores[score]).collect()))
+            .collect();
+        let best = least_mean(&losses).unwrap_or(0);
+        if let Some(path) = self.slot(first).as_mut() {
+            let rest = path.fits.iter_mut().enumerate().filter(|(i, _)| *i != best);
+            rest.for_each(|(_, fit)| fit.coef = vec![]);
+        }
+    }
+
+    fn into_paths(self) -> Vec<Path> {
+        self.paths.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner)).collect()
+    }
+}
+
+/// The first place where the sum over rows of losses is least; a row without any number takes no part.
+fn least_mean(losses: &[Vec<f64>]) -> Option<usize> {
+    let scored: Vec<&Vec<f64>> = losses.iter().filter(|row| !row.iter().all(|loss| loss.is_nan())).collect();
+    let sum = |i: usize| scored.iter().map(|row| row[i]).sum::<f64>();
+    let sums = (0..scored.first()?.len()).map(|i| (i, sum(i))).filter(|(_, sum)| !sum.is_nan());
+    sums.reduce(|best, next| if next.1 < best.1 { next } else { best }).map(|(i, _)| i)
 }
 
 /// Pools of this process by number of threads. A forked child starts with none: the parent's threads are not in it.

@@ -77,7 +77,7 @@ pub(crate) fn solve_path(
     if y.is_empty() {
         return failed(cell, data, settings, "no training row has a positive weight");
     }
-    if let Some(reason) = refusal(cell, &y) {
+    if let Some(reason) = cell.refuses(&y) {
         return failed(cell, data, settings, &reason);
     }
     let work = |frame, target_square, least| Work {
@@ -114,15 +114,6 @@ pub(crate) fn solve_path(
     with_loss!(cell.loss, loss => work.path(work.glm(loss, &design)))
 }
 
-/// Why these training targets cannot be fitted, if so.
-fn refusal(cell: &Cell, y: &[f64]) -> Option<String> {
-    if cell.n_classes == 1 {
-        return cell.loss.refuses(y, cell.fit_intercept);
-    }
-    let absent = (0..cell.n_classes).find(|class| y.iter().all(|y| *y != *class as f64))?;
-    Some(format!("no training row is of class {absent}"))
-}
-
 /// Whether the squared loss is solved on moments.
 fn takes_moments(cell: &Cell, data: &SplitData<'_>) -> bool {
     let fits = match cell.solver {
@@ -145,10 +136,6 @@ fn unit_if_zero(sd: f64, cell: &Cell) -> f64 {
     if cell.scale_y && sd > 0.0 { sd } else { 1.0 }
 }
 
-fn score_names(cell: &Cell) -> &'static [&'static str] {
-    if cell.n_classes > 1 { crate::metric::softmax_names() } else { crate::metric::names(cell.loss) }
-}
-
 /// A path without fits, for this reason.
 fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) -> Path {
     let nan = f64::NAN;
@@ -159,7 +146,7 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
         n_iter: 0,
         ill_conditioned: false,
     };
-    let scores = if data.split.test.is_empty() { 0 } else { score_names(cell).len() };
+    let scores = if data.split.test.is_empty() { 0 } else { cell.score_names().len() };
     let fit = Fit {
         report,
         seconds: 0.0,

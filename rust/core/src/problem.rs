@@ -243,6 +243,34 @@ pub struct Recipe {
     pub scale_y: bool,
 }
 
+impl Recipe {
+    /// Why these training targets cannot be fitted, if so.
+    pub fn refuses(&self, y: &[f64]) -> Option<String> {
+        if self.n_classes == 1 {
+            return self.loss.refuses(y, self.fit_intercept);
+        }
+        let absent = (0..self.n_classes).find(|class| y.iter().all(|y| *y != *class as f64))?;
+        Some(format!("no training row is of class {absent}"))
+    }
+
+    /// Why the rows of positive weight of a table cannot be fitted, if so.
+    pub fn refuses_table(&self, table: &Table) -> Option<String> {
+        let Some(weights) = &table.weights else { return self.refuses(&table.y) };
+        let rows = table.y.iter().zip(weights).filter(|(_, w)| **w > 0.0);
+        self.refuses(&rows.map(|(y, _)| *y).collect::<Vec<f64>>())
+    }
+
+    /// Place of the held-out loss that fits are compared by among [`Recipe::score_names`].
+    pub(crate) fn score(&self) -> usize {
+        self.score_names().iter().position(|name| *name == self.loss.spec().score).unwrap_or(0)
+    }
+
+    /// Names of its held-out scores.
+    pub fn score_names(&self) -> &'static [&'static str] {
+        if self.n_classes > 1 { crate::metric::softmax_names() } else { crate::metric::names(self.loss) }
+    }
+}
+
 /// What holds for all cells of a call.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -254,12 +282,15 @@ pub struct Settings {
     pub impute: bool,
     /// Whether coefficients are returned, or only scores and certificates.
     pub keep_coef: bool,
+    /// Of every so many cells, a first one and its rivals in held-out rows, only the coefficients of the first at the
+    /// strength with the least mean held-out loss of the others are returned.
+    pub best_of: Option<usize>,
     /// Threads; `None` means one a core.
     pub n_threads: Option<usize>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tol: 1e-8, max_iter: 1000, impute: false, keep_coef: true, n_threads: None }
+        Self { tol: 1e-8, max_iter: 1000, impute: false, keep_coef: true, best_of: None, n_threads: None }
     }
 }

@@ -176,7 +176,7 @@ def _solved(bench: _Bench, job: Job, result: CellResult | str, alpha: _Alpha | s
     if isinstance(result, str) or isinstance(alpha, str):
         return Solved(reason=str(result))
     choosing = job.rows.seconds(job.strategy.features)
-    seconds = float(np.sum(result.seconds)) + alpha.seconds + bench.seconds + choosing
+    seconds = float(result.seconds[0]) + alpha.seconds + bench.seconds + choosing
     return Solved(result, "", seconds, bench.preparation)
 
 
@@ -198,17 +198,26 @@ class _Queue:
     tables: list[Table] = field(default_factory=list)
     _places: dict[Hashable, int] = field(default_factory=dict)
     _penalties: dict[int, Penalty] = field(default_factory=dict)
+    _recipes: dict[int, int] = field(default_factory=dict)
+    _numbers: dict[Hashable, int] = field(default_factory=dict)
 
     def add(self, bench: _Bench, job: Job, rows: FoldRows, alpha: _Alpha) -> int:
         """Ask for a strategy on training rows; return the place of its result."""
         strategy, split = job.strategy, self._split(bench, rows)
         columns = rows.columns(strategy.features) if bench.preparation is None else None
-        parts = (strategy.loss, strategy.penalty, strategy.standardize, strategy.scales_y, strategy.solver)
-        key = (split, _key(columns), parts, alpha.values.tobytes(), alpha.of_max)
+        key = (split, _key(columns), self._recipe(strategy), alpha.values.tobytes(), alpha.of_max)
         if key not in self._places:
             self._places[key] = len(self.cells)
             self.cells.append(_cell(job, self._penalty(job), split, columns, alpha))
         return self._places[key]
+
+    def _recipe(self, strategy: Strategy) -> int:
+        """Return a number that strategies share which ask for the same fits; hashing them is dear, so once each."""
+        number = self._recipes.get(id(strategy))
+        if number is None:
+            parts = (strategy.loss, strategy.penalty, strategy.standardize, strategy.scales_y, strategy.solver)
+            number = self._recipes[id(strategy)] = self._numbers.setdefault(parts, len(self._numbers))
+        return number
 
     def _penalty(self, job: Job) -> Penalty:
         """Return the penalty with its groups as labels; jobs that share a penalty share the answer."""
@@ -297,7 +306,7 @@ def _alpha(job: Job, inner: Sequence[CellResult | str]) -> _Alpha | str:
     if isinstance(alpha, CV):
         return _best_of_path(job, alpha, inner)
     if isinstance(alpha, PerRow):
-        return _Alpha(np.array([alpha.value(float(job.rows.weights.sum()))]), of_max=False)
+        return _Alpha(np.array([alpha.value(job.rows.total_weight)]), of_max=False)
     if isinstance(alpha, OfMax):
         return _Alpha(np.array([alpha.r]), of_max=True)
     if isinstance(alpha, float):

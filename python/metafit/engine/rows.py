@@ -49,6 +49,11 @@ class FoldRows:
         weights = self.task.sample_weight
         return np.ones(len(self.train)) if weights is None else weights[self.train]
 
+    @cached_property
+    def total_weight(self) -> float:
+        """Sum of the weights of the training rows."""
+        return float(self.weights.sum())
+
     @property
     def test_weights(self) -> Floats | None:
         """Weights of the test rows, or None."""
@@ -70,7 +75,7 @@ class FoldRows:
         if self.task.classes is None:
             losses = (held_out - np.average(y, weights=self.weights)) ** 2
         else:
-            frequencies = np.bincount(y, self.weights, len(self.task.classes)) / self.weights.sum()
+            frequencies = np.bincount(y, self.weights, len(self.task.classes)) / self.total_weight
             losses = -np.log(np.maximum(frequencies[held_out], np.finfo(float).eps))
         return float(np.average(losses, weights=self.test_weights))
 
@@ -80,8 +85,8 @@ class FoldRows:
 
     @cached_property
     def matrix(self) -> Floats:
-        """Encoded training rows, NaN where missing."""
-        return self.task.matrix[self.train]
+        """Encoded training rows in Fortran order, NaN where missing."""
+        return self.task.matrix.T.take(self.train, axis=1).T
 
     @cached_property
     def means(self) -> Floats:
@@ -112,8 +117,12 @@ class FoldRows:
         return found
 
     def _columns(self, chosen: Ints) -> Ints | None:
-        everything = len(chosen) == len(self.task.block_names)
-        return None if everything else np.flatnonzero(np.isin(self.task.blocks, chosen))
+        n_blocks = len(self.task.block_names)
+        if len(chosen) == n_blocks:
+            return None
+        is_chosen = np.zeros(n_blocks, dtype=bool)
+        is_chosen[chosen] = True
+        return np.flatnonzero(is_chosen[self.task.blocks])
 
     def seconds(self, rule: FeatureRule) -> float:
         """Return how long the rule needed to choose."""

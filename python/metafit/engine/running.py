@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from metafit.engine import outside
-from metafit.engine.batches import Job, Options, Solved, grouped, held_out_loss, solve_jobs
+from metafit.engine.batches import Job, Options, Solved, grouped, solve_jobs
 from metafit.engine.native import CellResult, Split
 from metafit.engine.rows import FoldRows, one_blas_thread
 from metafit.strategies.features import Columns
@@ -133,8 +133,9 @@ def run_strategies(
     with one_blas_thread():
         begun = [item for strategy in strategies for item in _begin(task, strategy, folds)]
         jobs = [job for job in begun if isinstance(job, Job)]
-        solved = iter(solve_jobs(task, jobs, Options(tol, max_iter, n_threads)))
-        return [_fold_result(item, next(solved)) if isinstance(item, Job) else item for item in begun]
+        solved = solve_jobs(task, jobs, Options(tol, max_iter, n_threads))
+        results = iter(map(_fold_result, jobs, solved, _sizes(task, jobs, solved)))
+        return [next(results) if isinstance(item, Job) else item for item in begun]
 
 
 def _begin(task: Task, strategy: Strategy, folds: Sequence[FoldRows]) -> list[Job | FoldResult]:
@@ -229,25 +230,26 @@ def _run_estimator(strategy: Strategy, fold: int, rows: FoldRows) -> FoldResult:
     )
 
 
-def _fold_result(job: Job, solved: Solved) -> FoldResult:
+def _fold_result(job: Job, solved: Solved, sizes: tuple[float, float]) -> FoldResult:
     result = solved.result
     if result is None:
         return FoldResult(job.strategy.id, job.fold, "failed", solved.reason)
     scores = {name: float(values[0]) for name, values in result.scores.items()}
     status, reason = outcome(result)
-    if status == "ok" and not np.isfinite(held_out_loss(result, job.strategy.kind)[0]):
+    metrics = _with_loss(scores, job.rows)
+    if status == "ok" and not math.isfinite(metrics["loss"]):
         status, reason = "failed", "the held-out loss is not finite"
     return FoldResult(
         job.strategy.id,
         job.fold,
         status,
         reason,
-        {} if status == "failed" else _with_loss(scores, job.rows),
+        {} if status == "failed" else metrics,
         solved.seconds,
         float(result.gap[0]),
         float(result.n_iter[0]),
         float(result.alphas[0]),
-        *_sizes(job, solved),
+        *sizes,
     )
 
 
@@ -262,10 +264,28 @@ def _with_loss(scores: dict[str, float], rows: FoldRows) -> dict[str, float]:
     return {"loss": rows.relative(loss)} | scores
 
 
-def _sizes(job: Job, solved: Solved) -> tuple[float, float]:
-    """Return how many raw columns and how many coefficients a fit uses."""
-    assert solved.result is not None
-    used = np.flatnonzero(np.atleast_2d(solved.result.coef[0]).any(axis=0))
-    if solved.preparation is not None:
-        return len(job.rows.choose(job.strategy.features)), len(used)
-    return len(set(job.rows.task.blocks[used].tolist())), len(used)
+def _sizes(task: Task, jobs: Sequence[Job], solved: Sequence[Solved]) -> list[tuple[float, float]]:
+    """Return how many raw columns and how many coefficients each fit uses."""
+    sizes: list[tuple[float, float]] = [(math.nan, math.nan)] * len(jobs)
+    plain = []
+    for k, (job, one) in enumerate(zip(jobs, solved, strict=True)):
+        if one.result is not None and one.preparation is not None:
+            used = np.atleast_2d(one.result.coef[0]).any(axis=0)
+            sizes[k] = len(job.rows.choose(job.strategy.features)), int(np.count_nonzero(used))
+        elif one.result is not None:
+            plain.append(k)
+    for k, n_blocks, n_columns in zip(plain, *_sizes_of(task, [solved[k] for k in plain]), strict=True):
+        sizes[k] = n_blocks, n_columns
+    return sizes
+
+
+def _sizes_of(task: Task, solved: Sequence[Solved]) -> tuple[list[int], list[int]]:
+    """Return the sizes of fits on the task's own columns, all at once."""
+    if not solved:
+        return [], []
+    order = np.argsort(task.blocks, kind="stable")
+    coefs = np.array([one.result.coef[0] for one in solved if one.result is not None])
+    used = np.any(coefs.reshape(len(coefs), -1, len(order)) != 0, axis=1, keepdims=True)[:, 0, order]
+    starts = np.unique(task.blocks[order], return_index=True)[1]
+    blocks = np.logical_or.reduceat(used, starts, axis=1)
+    return blocks.sum(axis=1).tolist(), used.sum(axis=1).tolist()

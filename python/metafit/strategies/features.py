@@ -177,6 +177,9 @@ class TopK(FeatureRule):
         return np.sort(ranking[: self.k])
 
 
+#: Columns are scaled to at most 1: a sum of squares below this is rounding noise of a constant one.
+_NOISE = 1e-20
+
 REGISTRY: dict[str, type[FeatureRule]] = {rule.name: rule for rule in (All, Columns, TopK)}
 
 
@@ -215,14 +218,33 @@ def block_scores(matrix: Floats, targets: Floats, blocks: Ints, n_blocks: int, w
     X = _centred(matrix, weights) * root
     Y = _centred(targets.reshape(len(targets), -1), weights) * root
     total = float(np.sum(Y * Y))
+    explained, rank = _explained_by(X, Y, blocks, n_blocks)
     n_rows = int(np.count_nonzero(weights))
-    scores = np.full(n_blocks, -np.inf)
-    for block, columns in enumerate(_columns_of(blocks, n_blocks)):
-        explained, rank = _explained(X[:, columns], Y)
-        if rank and total:
-            left = max(total - explained, 0.0) / total
-            scores[block] = 1.0 - left * (n_rows - 1) / max(n_rows - 1 - rank, 1)
-    return scores
+    with np.errstate(invalid="ignore"):
+        left = np.maximum(total - explained, 0.0) / total
+    scores = 1.0 - left * (n_rows - 1) / np.maximum(n_rows - 1 - rank, 1)
+    return np.where((rank > 0) & (total > 0), scores, -np.inf)
+
+
+def _explained_by(X: Floats, Y: Floats, blocks: Ints, n_blocks: int) -> tuple[Floats, Ints]:
+    """Return `_explained` of every block."""
+    size = np.bincount(blocks, minlength=n_blocks)
+    explained, rank = _explained_alone(X, Y)
+    alone = size[blocks] == 1
+    of_block, rank_of_block = np.zeros(n_blocks), np.zeros(n_blocks, dtype=np.intp)
+    of_block[blocks[alone]], rank_of_block[blocks[alone]] = explained[alone], rank[alone]
+    columns = _columns_of(blocks, n_blocks)
+    for block in np.flatnonzero(size > 1):
+        of_block[block], rank_of_block[block] = _explained(X[:, columns[block]], Y)
+    return of_block, rank_of_block
+
+
+def _explained_alone(X: Floats, Y: Floats) -> tuple[Floats, Ints]:
+    """Return `_explained` of every column taken by itself."""
+    squares = np.einsum("ij,ij->j", X, X)
+    varies = squares > _NOISE
+    products = np.sum((X.T @ Y) ** 2, axis=1)
+    return np.divide(products, squares, out=np.zeros(len(squares)), where=varies), varies.astype(np.intp)
 
 
 def _columns_of(blocks: Ints, n_blocks: int) -> list[Ints]:
@@ -237,23 +259,27 @@ def _explained(B: Floats, Y: Floats) -> tuple[float, int]:
     The eigenvectors of the Gram matrix leave out what indicator columns repeat: they sum to a constant.
     """
     values, vectors = np.linalg.eigh(B.T @ B)
-    # Columns are scaled to at most 1, so that a constant one is rounding noise below this.
-    kept = values > max(1e-9 * values[-1], 1e-20) if len(values) else np.zeros(0, dtype=bool)
+    kept = values > max(1e-9 * values[-1], _NOISE)
     along = vectors[:, kept].T @ (B.T @ Y)
     return float(np.sum(along**2 / values[kept][:, None])), int(kept.sum())
 
 
 def _centred(matrix: Floats, weights: Floats) -> Floats:
     """Return columns about their weighted means, scaled to at most 1 in absolute value, NaN as 0."""
-    known = ~np.isnan(matrix)
-    filled = np.where(known, matrix, 0.0)
-    mass = weights @ known
+    missing = np.isnan(matrix)
+    is_whole = not missing.any()
+    filled = matrix if is_whole else np.where(missing, 0.0, matrix)
+    mass = weights.sum() if is_whole else weights @ ~missing
     means = (weights @ filled) / np.where(mass > 0, mass, 1.0)
-    centred = np.where(known, matrix - means, 0.0)
-    largest = np.abs(centred).max(axis=0, initial=0.0)
+    centred = matrix - means
+    if not is_whole:
+        centred[missing] = 0.0
+    largest = np.maximum(centred.max(axis=0, initial=0.0), -centred.min(axis=0, initial=0.0))
     # A constant column leaves rounding noise of the size of its mean's last bits.
-    noise = 1e-13 * np.abs(means)
-    return np.where(largest > noise, centred / np.where(largest > noise, largest, 1.0), 0.0)
+    varies = largest > 1e-13 * np.abs(means)
+    centred *= varies
+    centred /= np.where(varies, largest, 1.0)
+    return centred
 
 
 def _as_targets(y: NDArray[Any], kind: str) -> Floats:

@@ -9,6 +9,8 @@ import numpy as np
 
 from metafit.learners.table import FloatArray, IntArray
 
+# numbers of factors to choose from
+CANDIDATES = (1, 2, 4, 8, 16, 32)
 # variance of the noise below which cells would be taken for exact
 _LEAST_NOISE = 1e-4
 
@@ -54,6 +56,33 @@ class FactorModel:
         return model
 
     @classmethod
+    def chosen(cls, rows: FloatArray, candidates: Iterable[int] = CANDIDATES, n_folds: int = 3) -> FactorModel:
+        """Fit with the number of factors and the scale under which rows left out are the most likely.
+
+        The more factors, the less noise is left on the rows that they were fitted to, and the less that is to be
+        trusted on others: covariances are scaled by the mean squared Mahalanobis distance per cell of rows left out.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_rows, n_columns)
+        candidates : iterable of int
+            Numbers of factors. What the folds' sizes do not allow is left aside; then 0 is left.
+        n_folds : int
+            Row i is left out in fold i modulo `n_folds`.
+        """
+        most = min(len(rows) - len(rows) // n_folds, rows.shape[1]) // 2
+        allowed = [n for n in candidates if n <= most] or [0]
+        if len(rows) < n_folds:
+            return cls.fit(rows, 0)
+        trials = [_left_out(rows, n, n_folds) for n in allowed]
+        best = int(np.argmax([density for density, _ in trials]))
+        return cls.fit(rows, allowed[best]).scaled(trials[best][1])
+
+    def scaled(self, factor: float) -> FactorModel:
+        """Give a model with all covariances times a factor."""
+        return FactorModel(self.mean, self.loadings * np.sqrt(factor), self.noise * factor)
+
+    @classmethod
     def _closed_form(cls, rows: FloatArray, n_factors: int, centre: float) -> FactorModel:
         there = ~np.isnan(rows)
         count = there.sum(axis=0)
@@ -82,14 +111,14 @@ class FactorModel:
         there = (~np.isnan(rows)).astype(float)
         off = np.where(there > 0, rows - self.mean, 0.0)
         n_factors = self.loadings.shape[1]
-        outer = (self.loadings[:, :, None] * self.loadings[:, None, :]).reshape(len(self.mean), -1)
-        precision = np.eye(n_factors) + (there @ outer).reshape(-1, n_factors, n_factors) / self.noise
+        outer = (self.loadings[:, :, None] * self.loadings[:, None, :]).reshape(len(self.mean), n_factors**2)
+        precision = np.eye(n_factors) + (there @ outer).reshape(len(rows), n_factors, n_factors) / self.noise
         covariance = np.linalg.inv(precision)
         projected = off @ self.loadings / self.noise
         factors = np.einsum("tij,tj->ti", covariance, projected)
         distance = (off**2).sum(axis=1) / self.noise - (factors * projected).sum(axis=1)
-        volume = there.sum(axis=1) * np.log(2 * np.pi * self.noise) + np.linalg.slogdet(precision)[1]
-        return Inferred(factors, covariance, -(distance + volume) / 2)
+        log_det = there.sum(axis=1) * np.log(self.noise) + np.linalg.slogdet(precision)[1]
+        return Inferred(factors, covariance, distance, log_det)
 
     def fill(self, rows: FloatArray) -> FloatArray:
         """Put into the holes what the rest of the row lets expect."""
@@ -120,13 +149,14 @@ class Inferred:
     ----------
     factors : ndarray of shape (n_rows, n_factors)
     covariance : ndarray of shape (n_rows, n_factors, n_factors)
-    log_density : ndarray of shape (n_rows,)
-        Of the cells that are there.
+    distance, log_det : ndarray of shape (n_rows,)
+        Squared Mahalanobis distance of the cells that are there, and log determinant of their covariance.
     """
 
     factors: FloatArray
     covariance: FloatArray
-    log_density: FloatArray
+    distance: FloatArray
+    log_det: FloatArray
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
         """Give the second and first moments of the factors, a constant 1 appended."""
@@ -136,29 +166,11 @@ class Inferred:
         return second, first
 
 
-def choose_n_factors(rows: FloatArray, candidates: Iterable[int] = (1, 2, 4, 8, 16, 32), n_folds: int = 3) -> int:
-    """Choose the number of factors under which rows that were left out are the most likely.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_rows, n_columns)
-    candidates : iterable of int
-        Those that fold sizes do not allow are left aside.
-    n_folds : int
-        Row i is left out in fold i modulo `n_folds`.
-
-    Returns
-    -------
-    int
-        0 where there are too few rows or columns to tell.
-    """
-    most = min(len(rows) - len(rows) // n_folds, rows.shape[1]) // 2
-    allowed = [n for n in candidates if n <= most]
-    if len(rows) < n_folds or not allowed:
-        return 0
+def _left_out(rows: FloatArray, n_factors: int, n_folds: int) -> tuple[float, float]:
+    """Give the log density of rows left out, up to a constant, under the scale that makes it largest, and that."""
     fold = np.arange(len(rows)) % n_folds
-    return max(allowed, key=lambda n: sum(_held_out_density(rows, fold == k, n) for k in range(n_folds)))
-
-
-def _held_out_density(rows: FloatArray, held: FloatArray, n_factors: int) -> float:
-    return float(FactorModel.fit(rows[~held], n_factors).infer(rows[held]).log_density.sum())
+    models = [FactorModel.fit(rows[fold != k], n_factors) for k in range(n_folds)]
+    parts = [model.infer(rows[fold == k]) for k, model in enumerate(models)]
+    n_cells = np.count_nonzero(~np.isnan(rows))
+    scale = float(sum(part.distance.sum() for part in parts)) / n_cells
+    return -float(n_cells * np.log(scale) + sum(part.log_det.sum() for part in parts)), scale

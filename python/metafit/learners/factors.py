@@ -9,7 +9,7 @@ import pandas as pd
 
 from metafit.learners.base import Advice, BaseLearner
 from metafit.learners.belief import Belief, Levels
-from metafit.learners.factor_model import FactorModel, choose_n_factors
+from metafit.learners.factor_model import CANDIDATES, FactorModel
 from metafit.learners.leaf_weights import LeafWeights
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.portfolio import members_first
@@ -35,7 +35,8 @@ class Factorization(BaseLearner):
     Parameters
     ----------
     n_factors : int or "auto"
-        By default that of 1, 2, 4, ..., 32 under which training tasks left out are the most likely.
+        By default that of 1, 2, 4, ..., 32 under which training tasks left out are the most likely. The scale of S
+        is chosen so, too.
     share : float
         Share of the variance between tasks that is in the deviation; 1 is the plain Gaussian factor model.
     n_trees, min_tasks : int
@@ -76,7 +77,7 @@ class Factorization(BaseLearner):
         self,
         n_factors: int | Literal["auto"] = "auto",
         share: float = 0.5,
-        n_trees: int = 100,
+        n_trees: int = 300,
         min_tasks: int = 3,
         size: int = 16,
         min_coverage: float = 0.8,
@@ -96,8 +97,7 @@ class Factorization(BaseLearner):
         # bootstrap draws and folds go by name, so that the order of the tasks does not matter
         self._by_name = np.argsort(self.tasks_.to_numpy(), kind="stable")
         roots = np.sqrt(self.regret_[self._by_name])
-        rank = choose_n_factors(roots) if self.n_factors == "auto" else self.n_factors
-        self.model_ = FactorModel.fit(roots, min(rank, *roots.shape))
+        self.model_ = self._fitted(roots)
         self._rows = self.model_.fill(roots)
         self._levels = Levels.of(scores.best().reindex(self.tasks_).to_numpy(dtype=float))
         self._features = MetaFeatures.of(descriptions, self.tasks_)
@@ -116,7 +116,10 @@ class Factorization(BaseLearner):
         left = ((factors - unseen @ factors) ** 2).sum()
         self.explained_ = float(1 - left / total) if total > 0 else 0.0
         if self.explained_ > 0:
-            self.model_ = FactorModel.fit(roots - unseen @ self._rows, self.model_.loadings.shape[1])
+            self.model_ = self._fitted(roots - unseen @ self._rows)
+
+    def _fitted(self, roots: FloatArray) -> FactorModel:
+        return FactorModel.chosen(roots, CANDIDATES if self.n_factors == "auto" else (self.n_factors,))
 
     def _advise_observed(
         self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray, losses: FloatArray

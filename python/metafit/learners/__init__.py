@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from metafit.learners.base import BaseLearner, Learner, Ranking
 from metafit.learners.baselines import Default, Random
+from metafit.learners.factors import Factorization
 from metafit.learners.forest import Forest
 from metafit.learners.nearest_tasks import NearestTasks
 from metafit.learners.pairwise import Pairwise
@@ -17,6 +18,7 @@ __all__ = [
     "REGISTRY",
     "BaseLearner",
     "Default",
+    "Factorization",
     "Forest",
     "Learner",
     "NearestTasks",
@@ -36,6 +38,7 @@ REGISTRY: dict[str, type[BaseLearner]] = {
     "nearest_tasks": NearestTasks,
     "forest": Forest,
     "pairwise": Pairwise,
+    "factors": Factorization,
 }
 
 

@@ -108,7 +108,8 @@ class Advice:
 class BaseLearner(BaseEstimator):  # type: ignore[misc]
     """The part that all learners share: checks, the regret table, the places of the observed and the unknown.
 
-    A subclass gives ``_advise`` and, if it keeps more than the regret table, ``_learn``.
+    A subclass gives ``_advise`` (or ``_advise_observed``, if it learns from losses seen on the task) and, if it keeps
+    more than the regret table, ``_learn``.
 
     Attributes
     ----------
@@ -193,7 +194,8 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"candidates hold {_first_twice(names)!r} twice")
         seen = _in_order_of_loss({name: loss for name, loss in (observed or {}).items() if name in asked})
         pool, tried = np.sort(self._positions(names)), self._positions(seen)
-        return self._ranking(self._advise(_as_series(description), pool, tried), names, seen)
+        losses = np.array([loss for name, loss in seen.items() if name in self._place], dtype=float)
+        return self._ranking(self._advise_observed(_as_series(description), pool, tried, losses), names, seen)
 
     def _learn(self, scores: Scores, descriptions: pd.DataFrame | None) -> None:
         """Keep what `_advise` needs beyond the regret table."""
@@ -201,6 +203,12 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
     def _advise(self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray) -> Advice:
         """Order the strategies at positions `pool`; those at `tried` were tried on this task already."""
         raise NotImplementedError
+
+    def _advise_observed(
+        self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray, losses: FloatArray
+    ) -> Advice:
+        """Order the pool; a learner that learns nothing from the losses of those tried gives `_advise` alone."""
+        return self._advise(description, pool, tried)
 
     def _ranking(self, advice: Advice, names: list[str], seen: dict[str, float]) -> Ranking:
         learned = [self._ids[i] for i in advice.order if self._ids[i] not in seen]

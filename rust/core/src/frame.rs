@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::columns::{Column, combine};
 use crate::design::{Design, solver_scale};
+use crate::factor::padded;
 use crate::moments::{ColumnStats, Moments};
 use crate::penalty::{Block, Curve, Metric, PenaltyKind, ScaledPenalty, Shares};
 use crate::problem::Cell;
@@ -268,13 +269,17 @@ impl Frame {
         let residual =
             |i: usize| product(i, target) - self.origin.iter().map(|(_, j, c)| product(i, *j) * c).sum::<f64>();
         let square = residual(target) - self.origin.iter().map(|(_, j, c)| residual(*j) * c).sum::<f64>();
-        let linear = self.free.iter().zip(&self.scale).map(|(&j, d)| residual(j) / d).collect();
-        let mut gram = Vec::with_capacity(self.free.len().pow(2));
-        for (&j, dj) in self.free.iter().zip(&self.scale) {
-            gram.extend(self.free.iter().zip(&self.scale).map(|(&i, di)| product(i, j) / (di * dj)));
+        let (k, stride) = (self.free.len(), padded(self.free.len()));
+        let mut linear: Vec<f64> = self.free.iter().zip(&self.scale).map(|(&j, d)| residual(j) / d).collect();
+        linear.resize(stride, 0.0);
+        let mut gram = vec![0.0; k * stride];
+        let columns = gram.chunks_exact_mut(stride.max(1)).zip(self.free.iter().zip(&self.scale));
+        for (out, (&j, dj)) in columns {
+            let entries = self.free.iter().zip(&self.scale).map(|(&i, di)| product(i, j) / (di * dj));
+            out.iter_mut().zip(entries).for_each(|(o, entry)| *o = entry);
         }
         // without an intercept the moments are not centred, and there is no mean to add to predictions
         let intercept = if self.fit_intercept { moments.mean[target] } else { 0.0 };
-        Gaussian::new(gram, linear, square.max(0.0), intercept)
+        Gaussian::new(k, gram, linear, square.max(0.0), intercept)
     }
 }

@@ -64,6 +64,10 @@ pub fn soft_threshold(z: f64, t: f64) -> f64 {
 /// Part of the largest correlation below which another one is rounding.
 const ROUNDING: f64 = 1e-13;
 
+fn noise(u: &[f64], rounding: f64) -> f64 {
+    u.iter().fold(rounding, |a: f64, v| a.max(ROUNDING * v.abs()))
+}
+
 impl ScaledPenalty {
     /// No penalty and no bounds on `k` columns.
     pub fn none(k: usize) -> Self {
@@ -133,6 +137,11 @@ impl ScaledPenalty {
     pub fn is_smooth(&self) -> bool {
         let smooth = |j: usize| self.l1[j] == 0.0 && !self.is_bounded(j);
         (0..self.n_columns()).all(smooth) && self.blocks.iter().all(|g| !g.is_active())
+    }
+
+    /// Whether it is a sum of functions of single columns.
+    pub fn is_separable(&self) -> bool {
+        self.metric.is_none() && self.blocks.iter().all(|g| !g.is_active())
     }
 
     /// Whether the columns of the same number as the entries of `true` carry a group norm.
@@ -206,16 +215,30 @@ impl ScaledPenalty {
         if self.metric.is_some() {
             return 1.0;
         }
-        let noise = u.iter().fold(rounding, |a: f64, v| a.max(ROUNDING * v.abs()));
+        let noise = noise(u, rounding);
         let mut skip = self.in_block();
         free.columns.iter().for_each(|&j| skip[j] = true);
-        let bound = |j: usize| {
-            let is_open = if u[j] > 0.0 { self.upper[j].is_infinite() } else { self.lower[j].is_infinite() };
-            let within = u[j].abs() <= self.l1[j].max(noise);
-            if skip[j] || self.l2[j] > 0.0 || !is_open || within { 1.0 } else { self.l1[j] / u[j].abs() }
-        };
+        let bound = |j: usize| if skip[j] { 1.0 } else { self.scale_bound(j, u[j], noise) };
         let separable = (0..u.len()).map(bound).fold(1.0, f64::min);
         self.blocks.iter().filter(|g| g.is_active()).map(|g| g.feasible_scale(u, self)).fold(separable, f64::min)
+    }
+
+    /// Largest `s <= 1` for which the conjugate of column j's terms is finite at `s u`.
+    fn scale_bound(&self, j: usize, u: f64, noise: f64) -> f64 {
+        let is_open = if u > 0.0 { self.upper[j].is_infinite() } else { self.lower[j].is_infinite() };
+        let within = u.abs() <= self.l1[j].max(noise);
+        if self.l2[j] > 0.0 || !is_open || within { 1.0 } else { self.l1[j] / u.abs() }
+    }
+
+    /// [`Self::feasible_scale`] and [`Self::fenchel`] of a separable penalty on every column.
+    pub fn plain_fenchel(&self, b: &[f64], u: &[f64], rounding: f64) -> Option<(f64, f64)> {
+        let is_free = |j: usize| self.l1[j] == 0.0 && self.l2[j] == 0.0;
+        if !self.is_separable() || (0..b.len()).any(is_free) {
+            return None;
+        }
+        let noise = noise(u, rounding);
+        let s = (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min);
+        Some((s, (0..b.len()).map(|j| self.share(j, b[j], s * u[j])).sum()))
     }
 
     /// `Omega(b) + Omega*(s u) - s u' b`, each term's share at least 0, the conjugate being the supremum over the box.
@@ -260,6 +283,16 @@ impl ScaledPenalty {
             block.subtract_slope(b, &mut rest, self);
         }
         (0..b.len()).map(|j| self.off_at(j, b[j], rest[j])).collect()
+    }
+
+    /// The largest of these, each in the `units` of its column.
+    pub fn largest_violation(&self, b: &[f64], slope: &[f64], units: impl Fn(usize) -> f64) -> f64 {
+        let largest = |off: &dyn Fn(usize) -> f64| (0..b.len()).map(|j| off(j) / units(j)).fold(0.0, f64::max);
+        if self.is_separable() {
+            return largest(&|j| self.off_at(j, b[j], slope[j] - self.l2[j] * b[j]));
+        }
+        let off = self.violations(b, slope);
+        largest(&|j| off[j])
     }
 
     /// How far `rest` lies from `l1 sign(b)` plus the normal cone of the box at b.

@@ -2,21 +2,29 @@
 
 use std::borrow::Cow;
 
+use super::separable::{Descent, Form};
 use super::{Dual, Model, PIVOT_FLOOR};
+use crate::factor::padded;
 use crate::linalg::Cholesky;
-use crate::penalty::Directions;
+use crate::penalty::{Directions, ScaledPenalty};
 use crate::simd::{axpy, dot};
+
+/// Columns up to which the whole Gram matrix stays in cache and is worked on as it is.
+const WHOLE: usize = 128;
 
 /// Squared loss with normalised moments `G`, `c`, `q = mean (y - o)^2` (centred where there is an intercept) of
 /// the free columns in solver coordinates, the centre moved to 0.
 #[derive(Clone)]
 pub struct Gaussian {
     k: usize,
+    /// Columns of G, each [`padded`].
     gram: Vec<f64>,
     linear: Vec<f64>,
     square: f64,
     intercept: f64,
     position: Vec<f64>,
+    /// With the slope at the position.
+    state: Descent,
     move_set: Vec<usize>,
     direction: Vec<f64>,
 }
@@ -25,29 +33,36 @@ pub struct Gaussian {
 type Move<'a> = (Vec<(usize, f64)>, Cow<'a, [f64]>);
 
 impl Gaussian {
-    /// Takes the moments over, at position 0. `intercept` is that of centred columns, whatever the position: the mean of
-    /// the target, or 0 without one.
-    pub fn new(gram: Vec<f64>, linear: Vec<f64>, square: f64, intercept: f64) -> Self {
-        let k = linear.len();
-        Self { k, gram, linear, square, intercept, position: vec![0.0; k], move_set: vec![], direction: vec![] }
+    /// Takes the moments of k columns over, at position 0; `linear` and the columns of `gram` are [`padded`] with zeros.
+    /// `intercept` is that of centred columns, whatever the position: the mean of the target, or 0 without one.
+    pub fn new(k: usize, gram: Vec<f64>, linear: Vec<f64>, square: f64, intercept: f64) -> Self {
+        let state = Descent::at(linear.clone());
+        let (position, move_set, direction) = (vec![0.0; k], vec![], vec![]);
+        Self { k, gram, linear, square, intercept, position, state, move_set, direction }
     }
 
     fn column(&self, j: usize) -> &[f64] {
-        &self.gram[j * self.k..(j + 1) * self.k]
+        &self.gram[j * padded(self.k)..][..self.k]
     }
 
-    fn slope_at(&self, b: &[f64]) -> Vec<f64> {
-        let mut slope = self.linear.clone();
-        for (j, b) in b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
-            axpy(-b, self.column(j), &mut slope);
-        }
-        slope
+    /// `c - G b` at the position.
+    fn slope(&self) -> &[f64] {
+        &self.state.slope[..self.k]
+    }
+
+    fn place(&mut self, b: &[f64]) {
+        self.position.copy_from_slice(b);
+        let Self { k, gram, linear, state, .. } = self;
+        state.place(Form { k: *k, stride: padded(*k), gram, linear }, b);
     }
 
     /// `q - 2 c'b + b'Gb = q - (c + slope)' b`.
-    fn residual_square(&self, b: &[f64]) -> f64 {
-        let slope = self.slope_at(b);
-        (self.square - dot(&self.linear, b) - dot(&slope, b)).max(0.0)
+    fn residual_square(&self) -> f64 {
+        self.square_of(&self.position, self.slope())
+    }
+
+    fn square_of(&self, b: &[f64], slope: &[f64]) -> f64 {
+        (self.square - dot(&self.linear[..self.k], b) - dot(slope, b)).max(0.0)
     }
 
     fn moves(&self, free: &Directions) -> Vec<Move<'_>> {
@@ -75,18 +90,19 @@ impl Model for Gaussian {
     }
 
     fn loss(&self) -> f64 {
-        0.5 * self.residual_square(&self.position)
+        0.5 * self.residual_square()
     }
 
     fn gradient(&mut self) -> Vec<f64> {
-        self.slope_at(&self.position)
+        self.slope().to_vec()
     }
 
     fn newton_system(&mut self, set: &[usize]) -> (Vec<f64>, Vec<f64>) {
-        let slope = self.slope_at(&self.position);
+        let slope = self.slope();
         let mut gram = Vec::with_capacity(set.len() * set.len());
         for &j in set {
-            gram.extend(set.iter().map(|&i| self.gram[j * self.k + i]));
+            let column = self.column(j);
+            gram.extend(set.iter().map(|&i| column[i]));
         }
         (gram, set.iter().map(|&j| slope[j]).collect())
     }
@@ -97,17 +113,23 @@ impl Model for Gaussian {
     }
 
     fn loss_at(&mut self, t: f64) -> f64 {
-        0.5 * self.residual_square(&self.moved(t))
+        let b = self.moved(t);
+        let mut slope = self.linear[..self.k].to_vec();
+        for (j, b) in b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
+            axpy(-b, self.column(j), &mut slope);
+        }
+        0.5 * self.square_of(&b, &slope)
     }
 
     fn advance(&mut self, t: f64) {
-        self.position = self.moved(t);
+        let b = self.moved(t);
+        self.place(&b);
     }
 
     /// With `r = r' + Z c`, Z the free directions: `X'r' = slope - G_Z c` and `|r'|^2 = |r|^2 - c'Z'r`.
     fn dual(&mut self, free: &Directions) -> Option<Dual> {
-        let mut correlation = self.slope_at(&self.position);
-        let total = self.residual_square(&self.position);
+        let mut correlation = self.slope().to_vec();
+        let total = self.residual_square();
         let mut removed = 0.0;
         if !free.is_empty() {
             let moves = self.moves(free);
@@ -132,12 +154,35 @@ impl Model for Gaussian {
         0.5 * ((1.0 - s).powi(2) * dual.squares.0 + dual.squares.1)
     }
 
+    fn leap(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) -> Option<bool> {
+        if self.k > WHOLE || !penalty.is_separable() {
+            return None;
+        }
+        if self.position != *b {
+            self.place(b);
+        }
+        let Self { k, gram, linear, state, position, .. } = self;
+        let regular = state.minimise(Form { k: *k, stride: padded(*k), gram, linear }, penalty, b);
+        if b.iter().all(|b| b.is_finite()) {
+            position.copy_from_slice(b);
+            return Some(regular);
+        }
+        b.copy_from_slice(position);
+        state.place(Form { k: *k, stride: padded(*k), gram, linear }, b);
+        Some(false)
+    }
+
+    fn short_gap(&self, penalty: &ScaledPenalty, b: &[f64]) -> Option<f64> {
+        let (s, bracket) = penalty.plain_fenchel(b, self.slope(), self.rounding())?;
+        Some(0.5 * (1.0 - s).powi(2) * self.residual_square() + bracket)
+    }
+
     fn intercept(&self) -> f64 {
         self.intercept
     }
 
     fn rounding(&self) -> f64 {
-        1e-13 * self.residual_square(&self.position).sqrt() + 4.0 * f64::EPSILON * self.square.sqrt()
+        1e-13 * self.residual_square().sqrt() + 4.0 * f64::EPSILON * self.square.sqrt()
     }
 
     fn is_condensed(&self) -> bool {

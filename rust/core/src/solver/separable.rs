@@ -1,0 +1,304 @@
+//! Quadratic problems with a separable penalty over a box.
+//!
+//! A column is *held* where the penalty has a kink or the box an end: at 0 with an L1 weight, at a bound. Between kinks the
+//! problem is a linear system. Coordinate descent finds which columns are held, a factorisation solves for the others.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::PIVOT_FLOOR;
+use crate::factor::Factor;
+use crate::linalg::solve_singular;
+use crate::penalty::{ScaledPenalty, soft_threshold};
+
+/// Squared pivot (columns of unit norm) below which a system has no digits left.
+pub(super) const SINGULAR: f64 = 1e-15;
+/// Rounds of sweeps and active-set steps.
+pub(super) const MAX_ROUNDS: usize = 60;
+/// Sweeps within a round.
+pub(super) const MAX_SWEEPS: usize = 50;
+/// Part of the largest entry of c below which a slope is rounding.
+const ROUNDING: f64 = 1e-15;
+
+/// `b' G b / 2 - c' b`.
+#[derive(Clone, Copy)]
+pub(super) struct Form<'a> {
+    /// Number of columns.
+    pub k: usize,
+    /// Numbers from one column of G to the next.
+    pub stride: usize,
+    /// Symmetric matrix G.
+    pub gram: &'a [f64],
+    /// Vector c, which may be padded with zeros as the columns of G are.
+    pub linear: &'a [f64],
+}
+
+/// Where a problem with one form after another, or one penalty after another, stands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Descent {
+    /// `c - G b`.
+    pub slope: Vec<f64>,
+    /// `1 / (G_jj + l2_j)`, 0 for a column without curvature.
+    inverse: Vec<f64>,
+    /// Columns that are not held.
+    active: Vec<usize>,
+    step: Vec<f64>,
+    factor: Factor,
+}
+
+impl<'a> Form<'a> {
+    pub(super) fn column(&self, j: usize) -> &'a [f64] {
+        &self.gram[j * self.stride..][..self.linear.len()]
+    }
+
+    pub(super) fn diagonal(&self, j: usize) -> f64 {
+        self.gram[j * self.stride + j]
+    }
+}
+
+/// Whether column j stands at a kink or at an end of its box.
+#[inline(always)]
+pub(super) fn is_held(penalty: &ScaledPenalty, j: usize, b: f64) -> bool {
+    (b == 0.0 && penalty.l1[j] > 0.0) || b <= penalty.lower[j] || b >= penalty.upper[j]
+}
+
+/// First kink on the way of column j from `from` (not held) to `to`, which may lie at the end of the way.
+pub(super) fn kink_between(penalty: &ScaledPenalty, j: usize, from: f64, to: f64) -> Option<f64> {
+    let crosses = penalty.l1[j] > 0.0 && from * to <= 0.0;
+    if crosses {
+        Some(0.0)
+    } else if to >= penalty.upper[j] {
+        Some(penalty.upper[j])
+    } else if to <= penalty.lower[j] {
+        Some(penalty.lower[j])
+    } else {
+        None
+    }
+}
+
+impl Descent {
+    /// A place with this slope.
+    pub(super) fn at(slope: Vec<f64>) -> Self {
+        Self { slope, ..Self::default() }
+    }
+
+    /// Replaces `b`, at which the slope has been taken, by the minimiser; false where the columns are too dependent for a
+    /// factorisation. Coordinate descent finds the support, a factorisation on it the exact solution; whichever of the two
+    /// cannot move any more hands over to the other.
+    pub(super) fn minimise(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        self.invert(form, penalty);
+        let mut accuracy = 1e-1;
+        let mut regular = true;
+        for _ in 0..MAX_ROUNDS {
+            let sweeps = Sweeps { form, penalty, accuracy, b, state: self };
+            let still = Arch::new().dispatch(sweeps);
+            let (settled, pivot) = self.settle(form, penalty, b);
+            regular &= pivot > PIVOT_FLOOR;
+            if settled {
+                return regular;
+            }
+            if still && accuracy < 1e-15 {
+                break;
+            }
+            accuracy = (accuracy * 0.1).max(1e-16);
+        }
+        regular
+    }
+
+    fn invert(&mut self, form: Form<'_>, penalty: &ScaledPenalty) {
+        self.inverse.clear();
+        let inverse = |j: usize| if form.diagonal(j) > 0.0 { (form.diagonal(j) + penalty.l2[j]).recip() } else { 0.0 };
+        self.inverse.extend((0..form.k).map(inverse));
+    }
+
+    /// Takes the slope at `b`.
+    pub(super) fn place(&mut self, form: Form<'_>, b: &[f64]) {
+        Arch::new().dispatch(SlopeAt { form, b, out: &mut self.slope });
+    }
+
+    fn find_active(&mut self, penalty: &ScaledPenalty, b: &[f64]) {
+        self.active.clear();
+        self.active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
+    }
+
+    /// Solves the linear system of the columns that are not held, with their signs, walks there as far as none meets
+    /// a kink, and looks whether a held column wants to move. With the smallest squared pivot met: a small one costs
+    /// digits, but its direction still serves where coordinate descent would take for ever.
+    fn settle(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64]) -> (bool, f64) {
+        let floor = ROUNDING * form.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
+        let mut smallest: f64 = 1.0;
+        for _ in 0..=b.len() {
+            self.find_active(penalty, b);
+            let pivot = self.factorise(form, penalty);
+            smallest = smallest.min(pivot);
+            self.rest(penalty, b);
+            if !self.solve(form, penalty, pivot) {
+                return (false, 0.0);
+            }
+            let mut crossed = self.walk(penalty, b);
+            self.place(form, b);
+            // what the step has left by rounding
+            if !crossed && self.rest(penalty, b) > floor && self.solve(form, penalty, pivot) {
+                crossed = self.walk(penalty, b);
+                self.place(form, b);
+            }
+            if !crossed {
+                return (self.is_optimal(penalty, b, floor), smallest);
+            }
+        }
+        (false, smallest)
+    }
+
+    /// Factorises `G + diag l2` on the active columns; the smallest squared pivot, 0 for a singular matrix.
+    fn factorise(&mut self, form: Form<'_>, penalty: &ScaledPenalty) -> f64 {
+        let active = &self.active;
+        let pivot = self.factor.refresh(active.len(), |a, out| {
+            let column = form.column(active[a]);
+            out[a..].iter_mut().zip(&active[a..]).for_each(|(o, &i)| *o = column[i]);
+            out[a] += penalty.l2[active[a]];
+        });
+        pivot.filter(|pivot| *pivot > SINGULAR).unwrap_or(0.0)
+    }
+
+    /// What the active columns' slopes lack of the penalty's, into `step`; the largest.
+    fn rest(&mut self, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
+        self.step.clear();
+        let of = |j: usize| self.slope[j] - penalty.l2[j] * b[j] - penalty.l1[j] * sign(b[j]);
+        self.step.extend(self.active.iter().map(|&j| of(j)));
+        self.step.iter().fold(0.0, |a: f64, r| a.max(r.abs()))
+    }
+
+    /// Turns that into the Newton step: of a singular system, the shortest one. False where there is none.
+    fn solve(&mut self, form: Form<'_>, penalty: &ScaledPenalty, pivot: f64) -> bool {
+        if pivot > 0.0 {
+            self.factor.solve(&mut self.step);
+            return true;
+        }
+        let active = &self.active;
+        let entry = |&j: &usize, &i: &usize| form.column(j)[i] + if i == j { penalty.l2[j] } else { 0.0 };
+        let hessian: Vec<f64> = active.iter().flat_map(|j| active.iter().map(move |i| entry(j, i))).collect();
+        let step = solve_singular(&hessian, &self.step);
+        step.map(|step| self.step = step).is_some()
+    }
+
+    /// Moves `b` by the step, or to the first place where a column meets a kink or an end of its box, which then holds
+    /// it. The objective falls all the way since it is convex.
+    fn walk(&self, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        let mut first: Option<(f64, usize, f64)> = None;
+        for (&j, step) in self.active.iter().zip(&self.step) {
+            if let Some(kink) = kink_between(penalty, j, b[j], b[j] + step) {
+                let share = if *step == 0.0 { 0.0 } else { (kink - b[j]) / step };
+                first = first.filter(|(least, ..)| *least <= share).or(Some((share, j, kink)));
+            }
+        }
+        let share = first.map_or(1.0, |(share, ..)| share);
+        self.active.iter().zip(&self.step).for_each(|(&j, step)| b[j] += share * step);
+        if let Some((_, j, kink)) = first {
+            b[j] = kink;
+        }
+        first.is_some()
+    }
+
+    fn is_optimal(&self, penalty: &ScaledPenalty, b: &[f64], floor: f64) -> bool {
+        let off = |j: usize| penalty.off_at(j, b[j], self.slope[j] - penalty.l2[j] * b[j]);
+        (0..b.len()).all(|j| !is_held(penalty, j, b[j]) || off(j) <= floor)
+    }
+}
+
+pub(super) fn sign(b: f64) -> f64 {
+    if b == 0.0 { 0.0 } else { b.signum() }
+}
+
+/// Sweeps over all columns, then over the active ones, until moves are small against the largest so far. True if nothing
+/// moved at all.
+struct Sweeps<'a, 'f> {
+    form: Form<'f>,
+    penalty: &'a ScaledPenalty,
+    accuracy: f64,
+    b: &'a mut [f64],
+    state: &'a mut Descent,
+}
+
+impl WithSimd for Sweeps<'_, '_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
+        let Self { form, penalty, accuracy, b, state } = self;
+        let Descent { slope, inverse, active, .. } = state;
+        let mut first: f64 = 0.0;
+        for j in 0..b.len() {
+            first = first.max(update(simd, form, penalty, inverse[j], j, b, slope));
+        }
+        let mut largest = first;
+        for _ in 0..MAX_SWEEPS {
+            active.clear();
+            active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
+            let mut moved: f64 = 0.0;
+            for &j in &*active {
+                moved = moved.max(update(simd, form, penalty, inverse[j], j, b, slope));
+            }
+            largest = largest.max(moved);
+            // squares of moves
+            if moved <= accuracy * accuracy * largest {
+                break;
+            }
+        }
+        first == 0.0
+    }
+}
+
+/// Minimises over column j alone; the square of its move in units of the quadratic form.
+#[inline(always)]
+fn update<S: Simd>(
+    simd: S,
+    form: Form<'_>,
+    penalty: &ScaledPenalty,
+    inverse: f64,
+    j: usize,
+    b: &mut [f64],
+    slope: &mut [f64],
+) -> f64 {
+    let curvature = form.diagonal(j);
+    let pull = soft_threshold(slope[j] + curvature * b[j], penalty.l1[j]);
+    let moved = (pull * inverse).max(penalty.lower[j]).min(penalty.upper[j]) - b[j];
+    if moved == 0.0 || inverse == 0.0 {
+        return 0.0;
+    }
+    b[j] += moved;
+    add_scaled(simd, -moved, form.column(j), slope);
+    moved * moved * curvature
+}
+
+/// `y += alpha x`.
+#[inline(always)]
+fn add_scaled<S: Simd>(simd: S, alpha: f64, x: &[f64], y: &mut [f64]) {
+    let scale = simd.splat_f64s(alpha);
+    let (x, x_tail) = S::as_simd_f64s(x);
+    let (y, y_tail) = S::as_mut_simd_f64s(y);
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = simd.mul_add_e_f64s(scale, *x, *y);
+    }
+    for (y, x) in y_tail.iter_mut().zip(x_tail) {
+        *y += alpha * x;
+    }
+}
+
+/// `c - G b`.
+struct SlopeAt<'a, 'f> {
+    form: Form<'f>,
+    b: &'a [f64],
+    out: &'a mut Vec<f64>,
+}
+
+impl WithSimd for SlopeAt<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.out.clear();
+        self.out.extend_from_slice(self.form.linear);
+        for (j, b) in self.b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
+            add_scaled(simd, -b, self.form.column(j), self.out);
+        }
+    }
+}

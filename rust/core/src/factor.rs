@@ -10,7 +10,7 @@ const LANES: usize = 8;
 /// Columns up to which a factor is found column by column; beyond, blocks of columns are worth their overhead.
 const SMALL: usize = 96;
 
-/// The factor L of a symmetric positive definite matrix.
+/// The factors of `A = L D^-1 L'`, D the diagonal of L, for a symmetric positive definite A.
 #[derive(Debug, Clone, Default)]
 pub struct Factor {
     k: usize,
@@ -58,9 +58,12 @@ impl Factor {
         llt::factor::cholesky_in_place(matrix, Default::default(), Par::Seq, stack, Default::default()).ok()?;
         let mut smallest: f64 = 1.0;
         for (j, column) in self.below.chunks_exact_mut(self.stride).enumerate() {
-            let pivot = column[j];
+            // from L L' to L D^-1 L'
+            let root = column[j];
+            let pivot = root * root;
             column[..=j].fill(0.0);
-            let share = pivot * pivot / self.inverse[j];
+            column[j + 1..].iter_mut().for_each(|v| *v *= root);
+            let share = pivot / self.inverse[j];
             self.inverse[j] = pivot.recip();
             if share.is_nan() || share <= 0.0 {
                 return None;
@@ -81,7 +84,8 @@ impl Factor {
     }
 }
 
-/// Column by column: `l_j = (a_j - sum_{c < j} l_jc l_c) / l_jj`.
+/// Column by column, the products of each taken from all that follow it. Rows above the diagonal, which share a register with
+/// those below, get numbers that nobody reads.
 struct Factorise<'a> {
     below: &'a mut [f64],
     /// On the way in the diagonal of the matrix.
@@ -96,48 +100,28 @@ impl WithSimd for Factorise<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> Option<f64> {
         let stride = self.stride;
         let mut smallest: f64 = 1.0;
+        let mut rest = self.below;
         for (j, diagonal) in self.inverse.iter_mut().enumerate() {
-            let (before, column) = self.below.split_at_mut(j * stride);
-            let start = j / LANES * LANES;
-            subtract_products(simd, before, stride, j, start, &mut column[start..stride]);
+            let (column, after) = rest.split_at_mut(stride);
             let pivot = column[j];
             let share = pivot / *diagonal;
             if pivot.is_nan() || pivot <= 0.0 || share.is_nan() {
                 return None;
             }
             smallest = smallest.min(share);
-            *diagonal = pivot.sqrt().recip();
-            column[start..=j].fill(0.0);
-            let scale = simd.splat_f64s(*diagonal);
-            for v in S::as_mut_simd_f64s(&mut column[start..stride]).0 {
-                *v = simd.mul_f64s(*v, scale);
+            *diagonal = pivot.recip();
+            let start = j / LANES * LANES;
+            let values = S::as_simd_f64s(&column[start..]).0;
+            for (next, out) in column[j + 1..].iter().zip(after.chunks_exact_mut(stride)) {
+                let scale = simd.splat_f64s(-next * *diagonal);
+                for (o, v) in S::as_mut_simd_f64s(&mut out[start..]).0.iter_mut().zip(values) {
+                    *o = simd.mul_add_e_f64s(scale, *v, *o);
+                }
             }
+            column[start..start + LANES].iter_mut().take(j + 1 - start).for_each(|v| *v = 0.0);
+            rest = after;
         }
         Some(smallest)
-    }
-}
-
-/// `column -= sum_c l_jc l_c` on the rows from `start` on; two sums hide the latency of the multiply-add.
-#[inline(always)]
-fn subtract_products<S: Simd>(simd: S, before: &[f64], stride: usize, j: usize, start: usize, column: &mut [f64]) {
-    for (r, v) in S::as_mut_simd_f64s(column).0.iter_mut().enumerate() {
-        let at = start + r * S::F64_LANES;
-        let entry = |column: &[f64]| {
-            (simd.splat_f64s(-column[j]), S::as_simd_f64s(&column[at..at + S::F64_LANES]).0[0])
-        };
-        let (mut even, mut odd) = (*v, simd.splat_f64s(0.0));
-        let mut pairs = before.chunks_exact(2 * stride);
-        for pair in &mut pairs {
-            let (first, second) = pair.split_at(stride);
-            let ((a, x), (b, y)) = (entry(first), entry(second));
-            even = simd.mul_add_e_f64s(a, x, even);
-            odd = simd.mul_add_e_f64s(b, y, odd);
-        }
-        if !pairs.remainder().is_empty() {
-            let (a, x) = entry(pairs.remainder());
-            even = simd.mul_add_e_f64s(a, x, even);
-        }
-        *v = simd.add_f64s(even, odd);
     }
 }
 
@@ -171,7 +155,7 @@ impl WithSimd for Solve<'_> {
             for (x, l) in S::as_simd_f64s(&self.x[start..]).0.iter().zip(S::as_simd_f64s(&column[start..]).0) {
                 sum = simd.mul_add_e_f64s(*x, *l, sum);
             }
-            self.x[j] = (self.x[j] - simd.reduce_sum_f64s(sum)) * inverse;
+            self.x[j] -= simd.reduce_sum_f64s(sum) * inverse;
         }
     }
 }

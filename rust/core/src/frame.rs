@@ -185,9 +185,9 @@ impl Frame {
         Curve { value: curve.value, slope: curve.slope * unit, curvature: curve.curvature * unit * unit }
     }
 
-    /// What slopes in solver coordinates are divided by to be slopes in the coordinates that are penalised.
-    pub fn units(&self) -> Vec<f64> {
-        self.each_class(|_| self.unit.iter().copied())
+    /// What a slope in solver coordinates is divided by to be one in the coordinates that are penalised.
+    pub fn unit_of(&self, at: usize) -> f64 {
+        self.unit[at % self.free.len()]
     }
 
     /// Least strength at which all penalised columns stay at the centre, given the slopes there. A pure L2

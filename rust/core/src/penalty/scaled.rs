@@ -80,6 +80,15 @@ impl ScaledPenalty {
         Self { l1, l2, lower: vec![f64::NEG_INFINITY; k], upper: vec![f64::INFINITY; k], blocks: vec![], metric: None }
     }
 
+    /// Becomes `alpha` times a penalty of the same shape; a metric that costs nothing is none.
+    pub fn scale_from(&mut self, unit: &Self, alpha: f64) {
+        let scale = |out: &mut Vec<f64>, values: &[f64]| out.iter_mut().zip(values).for_each(|(o, v)| *o = alpha * v);
+        scale(&mut self.l1, &unit.l1);
+        scale(&mut self.l2, &unit.l2);
+        self.blocks.iter_mut().zip(&unit.blocks).for_each(|(block, unit)| block.weight = alpha * unit.weight);
+        self.metric = unit.metric.as_ref().filter(|_| alpha > 0.0).map(|(one, metric)| (alpha * one, metric.clone()));
+    }
+
     /// Number of columns.
     pub fn n_columns(&self) -> usize {
         self.l1.len()
@@ -224,10 +233,13 @@ impl ScaledPenalty {
     }
 
     /// Largest `s <= 1` for which the conjugate of column j's terms is finite at `s u`.
+    #[inline(always)]
     fn scale_bound(&self, j: usize, u: f64, noise: f64) -> f64 {
+        if self.l2[j] > 0.0 || u.abs() <= self.l1[j].max(noise) {
+            return 1.0;
+        }
         let is_open = if u > 0.0 { self.upper[j].is_infinite() } else { self.lower[j].is_infinite() };
-        let within = u.abs() <= self.l1[j].max(noise);
-        if self.l2[j] > 0.0 || !is_open || within { 1.0 } else { self.l1[j] / u.abs() }
+        if is_open { self.l1[j] / u.abs() } else { 1.0 }
     }
 
     /// [`Self::feasible_scale`] and [`Self::fenchel`] of a separable penalty on every column.
@@ -238,7 +250,9 @@ impl ScaledPenalty {
         }
         let noise = noise(u, rounding);
         let s = (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min);
-        Some((s, (0..b.len()).map(|j| self.share(j, b[j], s * u[j])).sum()))
+        let is_open = (0..b.len()).all(|j| !self.is_bounded(j));
+        let share = |j: usize| if is_open { self.open_share(j, b[j], s * u[j]) } else { self.share(j, b[j], s * u[j]) };
+        Some((s, (0..b.len()).map(share).sum()))
     }
 
     /// `Omega(b) + Omega*(s u) - s u' b`, each term's share at least 0, the conjugate being the supremum over the box.
@@ -260,6 +274,11 @@ impl ScaledPenalty {
         if self.is_bounded(j) {
             return self.bounded_share(j, b, u);
         }
+        self.open_share(j, b, u)
+    }
+
+    #[inline(always)]
+    fn open_share(&self, j: usize, b: f64, u: f64) -> f64 {
         let t = soft_threshold(u, self.l1[j]);
         let linear = (self.l1[j] * b.abs() - (u - t) * b).max(0.0);
         // without a square the domain ends at l1: what is beyond by rounding of s is no distance

@@ -37,6 +37,8 @@ pub(super) struct Form<'a> {
 pub(super) struct Descent {
     /// `c - G b`.
     pub slope: Vec<f64>,
+    /// Diagonal of G.
+    diagonal: Vec<f64>,
     /// `1 / (G_jj + l2_j)`, 0 for a column without curvature.
     inverse: Vec<f64>,
     /// Columns that are not held.
@@ -48,10 +50,6 @@ pub(super) struct Descent {
 impl<'a> Form<'a> {
     pub(super) fn column(&self, j: usize) -> &'a [f64] {
         &self.gram[j * self.stride..][..self.linear.len()]
-    }
-
-    pub(super) fn diagonal(&self, j: usize) -> f64 {
-        self.gram[j * self.stride + j]
     }
 }
 
@@ -85,6 +83,9 @@ impl Descent {
     /// factorisation. Coordinate descent finds the support, a factorisation on it the exact solution; whichever of the two
     /// cannot move any more hands over to the other.
     pub(super) fn minimise(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        if penalty.is_smooth() {
+            return self.settle(form, penalty, b).1 > PIVOT_FLOOR;
+        }
         self.invert(form, penalty);
         let mut accuracy = 1e-1;
         let mut regular = true;
@@ -105,9 +106,11 @@ impl Descent {
     }
 
     fn invert(&mut self, form: Form<'_>, penalty: &ScaledPenalty) {
+        self.diagonal.clear();
+        self.diagonal.extend((0..form.k).map(|j| form.gram[j * form.stride + j]));
         self.inverse.clear();
-        let inverse = |j: usize| if form.diagonal(j) > 0.0 { (form.diagonal(j) + penalty.l2[j]).recip() } else { 0.0 };
-        self.inverse.extend((0..form.k).map(inverse));
+        let inverse = |(g, l2): (&f64, &f64)| if *g > 0.0 { (g + l2).recip() } else { 0.0 };
+        self.inverse.extend(self.diagonal.iter().zip(&penalty.l2).map(inverse));
     }
 
     /// Takes the slope at `b`.
@@ -224,19 +227,22 @@ impl WithSimd for Sweeps<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
         let Self { form, penalty, accuracy, b, state } = self;
-        let Descent { slope, inverse, active, .. } = state;
-        let mut first: f64 = 0.0;
-        for j in 0..b.len() {
-            first = first.max(update(simd, form, penalty, inverse[j], j, b, slope));
-        }
+        let Descent { slope, inverse, diagonal, active, .. } = state;
+        let k = b.len();
+        let columns = Columns {
+            form,
+            diagonal: &diagonal[..k],
+            inverse: &inverse[..k],
+            l1: &penalty.l1[..k],
+            lower: &penalty.lower[..k],
+            upper: &penalty.upper[..k],
+        };
+        let first = (0..k).fold(0.0, |a: f64, j| a.max(columns.update(simd, j, b, slope)));
         let mut largest = first;
         for _ in 0..MAX_SWEEPS {
             active.clear();
-            active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
-            let mut moved: f64 = 0.0;
-            for &j in &*active {
-                moved = moved.max(update(simd, form, penalty, inverse[j], j, b, slope));
-            }
+            active.extend((0..k).filter(|&j| !is_held(penalty, j, b[j])));
+            let moved = active.iter().fold(0.0, |a: f64, &j| a.max(columns.update(simd, j, b, slope)));
             largest = largest.max(moved);
             // squares of moves
             if moved <= accuracy * accuracy * largest {
@@ -247,26 +253,31 @@ impl WithSimd for Sweeps<'_, '_> {
     }
 }
 
-/// Minimises over column j alone; the square of its move in units of the quadratic form.
-#[inline(always)]
-fn update<S: Simd>(
-    simd: S,
-    form: Form<'_>,
-    penalty: &ScaledPenalty,
-    inverse: f64,
-    j: usize,
-    b: &mut [f64],
-    slope: &mut [f64],
-) -> f64 {
-    let curvature = form.diagonal(j);
-    let pull = soft_threshold(slope[j] + curvature * b[j], penalty.l1[j]);
-    let moved = (pull * inverse).max(penalty.lower[j]).min(penalty.upper[j]) - b[j];
-    if moved == 0.0 || inverse == 0.0 {
-        return 0.0;
+/// What an update of one column takes.
+struct Columns<'a> {
+    form: Form<'a>,
+    diagonal: &'a [f64],
+    inverse: &'a [f64],
+    l1: &'a [f64],
+    lower: &'a [f64],
+    upper: &'a [f64],
+}
+
+impl Columns<'_> {
+    /// Minimises over column j alone; the square of its move in units of the quadratic form.
+    #[inline(always)]
+    fn update<S: Simd>(&self, simd: S, j: usize, b: &mut [f64], slope: &mut [f64]) -> f64 {
+        let (curvature, inverse, before) = (self.diagonal[j], self.inverse[j], b[j]);
+        let pull = soft_threshold(slope[j] + curvature * before, self.l1[j]);
+        let after = (pull * inverse).max(self.lower[j]).min(self.upper[j]);
+        let moved = after - before;
+        if moved == 0.0 || inverse == 0.0 {
+            return 0.0;
+        }
+        b[j] = after;
+        add_scaled(simd, -moved, self.form.column(j), slope);
+        moved * moved * curvature
     }
-    b[j] += moved;
-    add_scaled(simd, -moved, form.column(j), slope);
-    moved * moved * curvature
 }
 
 /// `y += alpha x`.

@@ -19,6 +19,8 @@ pub struct Factor {
     below: Vec<f64>,
     /// Inverses of its diagonal.
     inverse: Vec<f64>,
+    /// Its diagonal in units of that of the matrix: 1 for orthogonal columns, near 0 for dependent ones.
+    shares: Vec<f64>,
     /// The right-hand side, padded.
     rhs: Vec<f64>,
 }
@@ -29,48 +31,91 @@ pub fn padded(k: usize) -> usize {
 }
 
 impl Factor {
-    /// Factorises the k x k matrix whose columns `write` puts into place, on and below the diagonal. The smallest squared
-    /// pivot in units of its own diagonal entry (1 for orthogonal columns, near 0 for dependent ones), `None` where one is
-    /// not positive.
-    pub fn refresh(&mut self, k: usize, mut write: impl FnMut(usize, &mut [f64])) -> Option<f64> {
+    /// Number of columns.
+    pub fn len(&self) -> usize {
+        self.k
+    }
+
+    /// Smallest squared pivot in units of its own diagonal entry.
+    pub fn smallest_pivot(&self) -> f64 {
+        self.shares.iter().copied().fold(1.0, f64::min)
+    }
+
+    /// Factorises the k x k matrix whose columns `write` puts into place, on and below the diagonal; false, and nothing
+    /// factorised, where a pivot is not positive. Up to `capacity` columns can be there in the end.
+    pub fn refresh(&mut self, k: usize, capacity: usize, mut write: impl FnMut(usize, &mut [f64])) -> bool {
         self.k = k;
-        self.stride = padded(k);
+        self.stride = padded(capacity);
         self.below.clear();
         self.below.resize(self.stride * k, 0.0);
         self.inverse.clear();
+        self.shares.clear();
         for (j, column) in self.below.chunks_exact_mut(self.stride.max(1)).enumerate() {
             write(j, &mut column[..k]);
             self.inverse.push(column[j]);
         }
-        if k > SMALL {
+        let whole = if k > SMALL {
             self.factorise_in_blocks()
         } else {
-            Arch::new().dispatch(Factorise { below: &mut self.below, inverse: &mut self.inverse, stride: self.stride })
+            let Self { below, inverse, shares, stride, .. } = self;
+            Arch::new().dispatch(Factorise { below, inverse, shares, stride: *stride, rows: padded(k) })
+        };
+        self.k = if whole { k } else { 0 };
+        whole
+    }
+
+    /// Takes one more column of the matrix, its entries at the columns before and on the diagonal; false if its pivot is
+    /// not positive.
+    pub fn append(&mut self, entries: &[f64]) -> bool {
+        let k = self.k;
+        self.rhs.clear();
+        self.rhs.extend_from_slice(&entries[..k]);
+        self.rhs.resize(self.stride, 0.0);
+        let mut pivot = entries[k];
+        let Self { below, inverse, rhs: x, stride, .. } = self;
+        Arch::new().dispatch(Forward { below, inverse, x, stride: *stride });
+        for ((column, inverse), x) in below.chunks_exact_mut(*stride).zip(&*inverse).zip(&*x) {
+            column[k] = *x;
+            pivot -= x * x * inverse;
         }
+        if pivot.is_nan() || pivot <= 0.0 {
+            self.truncate(k);
+            return false;
+        }
+        self.shares.push(pivot / entries[k]);
+        self.inverse.push(pivot.recip());
+        self.below.resize((k + 1) * self.stride, 0.0);
+        self.k = k + 1;
+        true
+    }
+
+    /// Forgets all columns from the k-th on.
+    pub fn truncate(&mut self, k: usize) {
+        self.below.truncate(k * self.stride);
+        self.inverse.truncate(k);
+        self.shares.truncate(k);
+        self.below.chunks_exact_mut(self.stride.max(1)).for_each(|column| column[k..].fill(0.0));
+        self.k = k;
     }
 
     /// With the diagonal of the matrix in `inverse`.
-    fn factorise_in_blocks(&mut self) -> Option<f64> {
+    fn factorise_in_blocks(&mut self) -> bool {
         let k = self.k;
         let mut memory = MemBuffer::new(llt::factor::cholesky_in_place_scratch::<f64>(k, Par::Seq, Default::default()));
         let matrix = MatMut::from_column_major_slice_with_stride_mut(&mut self.below, k, k, self.stride);
         let stack = MemStack::new(&mut memory);
-        llt::factor::cholesky_in_place(matrix, Default::default(), Par::Seq, stack, Default::default()).ok()?;
-        let mut smallest: f64 = 1.0;
+        if llt::factor::cholesky_in_place(matrix, Default::default(), Par::Seq, stack, Default::default()).is_err() {
+            return false;
+        }
         for (j, column) in self.below.chunks_exact_mut(self.stride).enumerate() {
             // from L L' to L D^-1 L'
             let root = column[j];
-            let pivot = root * root;
             column[..=j].fill(0.0);
             column[j + 1..].iter_mut().for_each(|v| *v *= root);
-            let share = pivot / self.inverse[j];
-            self.inverse[j] = pivot.recip();
-            if share.is_nan() || share <= 0.0 {
-                return None;
-            }
-            smallest = smallest.min(share);
+            self.shares.push(root * root / self.inverse[j]);
+            self.inverse[j] = (root * root).recip();
         }
-        Some(smallest)
+        self.shares.iter().all(|share| *share > 0.0)
     }
 
     /// Replaces `rhs` by the solution.
@@ -79,7 +124,9 @@ impl Factor {
         self.rhs.extend_from_slice(rhs);
         self.rhs.resize(self.stride, 0.0);
         let Self { below, inverse, rhs: x, stride, .. } = self;
-        Arch::new().dispatch(Solve { below, inverse, x, stride: *stride });
+        Arch::new().dispatch(Forward { below, inverse, x, stride: *stride });
+        x.iter_mut().zip(&*inverse).for_each(|(x, inverse)| *x *= inverse);
+        Arch::new().dispatch(Backward { below, inverse, x, stride: *stride });
         rhs.copy_from_slice(&self.rhs[..rhs.len()]);
     }
 }
@@ -90,69 +137,86 @@ struct Factorise<'a> {
     below: &'a mut [f64],
     /// On the way in the diagonal of the matrix.
     inverse: &'a mut [f64],
+    shares: &'a mut Vec<f64>,
     stride: usize,
+    /// Rows that are there.
+    rows: usize,
 }
 
 impl WithSimd for Factorise<'_> {
-    type Output = Option<f64>;
+    type Output = bool;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Option<f64> {
-        let stride = self.stride;
-        let mut smallest: f64 = 1.0;
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
+        let (stride, rows) = (self.stride, self.rows);
         let mut rest = self.below;
         for (j, diagonal) in self.inverse.iter_mut().enumerate() {
             let (column, after) = rest.split_at_mut(stride);
             let pivot = column[j];
-            let share = pivot / *diagonal;
-            if pivot.is_nan() || pivot <= 0.0 || share.is_nan() {
-                return None;
+            if pivot.is_nan() || pivot <= 0.0 {
+                return false;
             }
-            smallest = smallest.min(share);
+            self.shares.push(pivot / *diagonal);
             *diagonal = pivot.recip();
             let start = j / LANES * LANES;
-            let values = S::as_simd_f64s(&column[start..]).0;
+            let values = S::as_simd_f64s(&column[start..rows]).0;
             for (next, out) in column[j + 1..].iter().zip(after.chunks_exact_mut(stride)) {
                 let scale = simd.splat_f64s(-next * *diagonal);
-                for (o, v) in S::as_mut_simd_f64s(&mut out[start..]).0.iter_mut().zip(values) {
+                for (o, v) in S::as_mut_simd_f64s(&mut out[start..rows]).0.iter_mut().zip(values) {
                     *o = simd.mul_add_e_f64s(scale, *v, *o);
                 }
             }
             column[start..start + LANES].iter_mut().take(j + 1 - start).for_each(|v| *v = 0.0);
             rest = after;
         }
-        Some(smallest)
+        true
     }
 }
 
-/// Forward with columns of L, backward with rows of its transpose.
-struct Solve<'a> {
+/// `x = D L^-1 x`, with columns of L.
+struct Forward<'a> {
     below: &'a [f64],
     inverse: &'a [f64],
     x: &'a mut [f64],
     stride: usize,
 }
 
-impl WithSimd for Solve<'_> {
+impl WithSimd for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let columns = || self.below.chunks_exact(self.stride.max(1)).zip(self.inverse).enumerate();
-        for (j, (column, inverse)) in columns() {
+        let rows = padded(self.inverse.len());
+        for (j, (column, inverse)) in self.below.chunks_exact(self.stride.max(1)).zip(self.inverse).enumerate() {
             let start = j / LANES * LANES;
-            let value = self.x[j] * inverse;
-            let scale = simd.splat_f64s(-value);
-            let rows = S::as_simd_f64s(&column[start..]).0.iter();
-            for (x, l) in S::as_mut_simd_f64s(&mut self.x[start..]).0.iter_mut().zip(rows) {
+            let scale = simd.splat_f64s(-self.x[j] * inverse);
+            let (x, l) = (&mut self.x[start..rows], &column[start..rows]);
+            for (x, l) in S::as_mut_simd_f64s(x).0.iter_mut().zip(S::as_simd_f64s(l).0) {
                 *x = simd.mul_add_e_f64s(scale, *l, *x);
             }
-            self.x[j] = value;
         }
-        for (j, (column, inverse)) in columns().rev() {
+    }
+}
+
+/// `x = (L D^-1)'^-1 x`, with rows of the transpose of L.
+struct Backward<'a> {
+    below: &'a [f64],
+    inverse: &'a [f64],
+    x: &'a mut [f64],
+    stride: usize,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let rows = padded(self.inverse.len());
+        for (j, (column, inverse)) in self.below.chunks_exact(self.stride.max(1)).zip(self.inverse).enumerate().rev() {
             let start = j / LANES * LANES;
             let mut sum = simd.splat_f64s(0.0);
-            for (x, l) in S::as_simd_f64s(&self.x[start..]).0.iter().zip(S::as_simd_f64s(&column[start..]).0) {
+            let (x, l) = (&self.x[start..rows], &column[start..rows]);
+            for (x, l) in S::as_simd_f64s(x).0.iter().zip(S::as_simd_f64s(l).0) {
                 sum = simd.mul_add_e_f64s(*x, *l, sum);
             }
             self.x[j] -= simd.reduce_sum_f64s(sum) * inverse;
@@ -177,18 +241,41 @@ mod tests {
         for k in (0..40).chain([64, 96, 97, 130]) {
             let a = matrix(k);
             let write = |j: usize, column: &mut [f64]| column[j..].copy_from_slice(&a[j * k + j..(j + 1) * k]);
-            let pivot = factor.refresh(k, write).unwrap();
-            assert!(pivot > 0.01 && pivot <= 1.0);
-            let mut x: Vec<f64> = (0..k).map(|i| a[i * k..(i + 1) * k].iter().sum()).collect();
-            factor.solve(&mut x);
-            assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-12), "{k}: {x:?}");
+            assert!(factor.refresh(k, k, write));
+            assert!(factor.smallest_pivot() > 0.01 && factor.smallest_pivot() <= 1.0);
+            assert_solves(&mut factor, &a, k);
         }
+    }
+
+    #[test]
+    fn columns_come_and_go() {
+        let (k, a) = (21, matrix(21));
+        let mut factor = Factor::default();
+        assert!(factor.refresh(3, k, |j, column| column.copy_from_slice(&a[j * k..j * k + 3])));
+        for least in [3, 0, 8, 17] {
+            factor.truncate(least);
+            for j in least..k {
+                assert!(factor.append(&a[j * k..=j * k + j]));
+            }
+            assert_solves(&mut factor, &a, k);
+        }
+        let twin: Vec<f64> = (0..=k).map(|i| a[if i == k { 0 } else { i }]).collect();
+        factor = Factor::default();
+        assert!(factor.refresh(k, k + 1, |j, column| column.copy_from_slice(&a[j * k..(j + 1) * k])));
+        assert!(!factor.append(&twin) || factor.smallest_pivot() < 1e-14);
+    }
+
+    fn assert_solves(factor: &mut Factor, a: &[f64], k: usize) {
+        let mut x: Vec<f64> = (0..k).map(|i| a[i * k..(i + 1) * k].iter().sum()).collect();
+        factor.solve(&mut x);
+        assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-12), "{k}: {x:?}");
     }
 
     #[test]
     fn dependent_columns_have_no_pivot() {
         let a = [1.0, 2.0, 2.0, 4.0];
-        let pivot = Factor::default().refresh(2, |j, column| column.copy_from_slice(&a[2 * j..2 * j + 2]));
-        assert!(pivot.is_none_or(|pivot| pivot < 1e-15));
+        let mut factor = Factor::default();
+        let whole = factor.refresh(2, 2, |j, column| column.copy_from_slice(&a[2 * j..2 * j + 2]));
+        assert!(!whole || factor.smallest_pivot() < 1e-15);
     }
 }

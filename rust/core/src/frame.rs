@@ -187,7 +187,7 @@ impl Frame {
 
     /// What a slope in solver coordinates is divided by to be one in the coordinates that are penalised.
     pub fn unit_of(&self, at: usize) -> f64 {
-        self.unit[at % self.free.len()]
+        self.unit[if self.n_classes == 1 { at } else { at % self.free.len() }]
     }
 
     /// Least strength at which all penalised columns stay at the centre, given the slopes there. A pure L2
@@ -210,17 +210,20 @@ impl Frame {
 
     /// Coefficients of all columns in original units, class after class.
     pub fn coef(&self, b: &[f64]) -> Vec<f64> {
-        let (p, m) = (self.mean.len(), self.free.len());
+        let p = self.mean.len();
         let mut coef = vec![0.0; self.n_classes * p];
         self.origin.iter().for_each(|&(class, j, origin)| coef[class * p + j] = origin);
-        for (at, b) in b.iter().enumerate() {
+        let columns = (0..self.n_classes).flat_map(|class| {
+            self.free.iter().zip(&self.scale).map(move |(&j, scale)| (class * p + j, *scale))
+        });
+        for ((at, (place, scale)), b) in columns.enumerate().zip(b) {
             let (low, high) = self.ends[at];
-            let w = &mut coef[(at / m) * p + self.free[at % m]];
+            let w = &mut coef[place];
             // a change of units by rounding does not lead out of the box, and a bound that is met is met exactly
             *w = match *b {
                 b if b <= self.lower[at] => low,
                 b if b >= self.upper[at] => high,
-                b => (*w + b / self.scale[at % m]).clamp(low, high),
+                b => (*w + b / scale).clamp(low, high),
             };
         }
         coef

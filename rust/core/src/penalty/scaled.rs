@@ -64,6 +64,39 @@ pub fn soft_threshold(z: f64, t: f64) -> f64 {
 /// Part of the largest correlation below which another one is rounding.
 const ROUNDING: f64 = 1e-13;
 
+/// `l1 |b| - (u - t) b + (l2 b - t)^2 / (2 l2)`, the share of a column without bounds.
+#[inline(always)]
+fn open_share(b: f64, u: f64, l1: f64, l2: f64) -> f64 {
+    let within = if u > l1 { l1 } else { u };
+    let within = if within < -l1 { -l1 } else { within };
+    let (t, linear) = (u - within, l1 * b.abs() - within * b);
+    let off = l2 * b - t;
+    // without a square the domain ends at l1: what is beyond by rounding of s is no distance
+    let square = if l2 == 0.0 { 0.0 } else { off * off / (2.0 * l2) };
+    square + if linear > 0.0 { linear } else { 0.0 }
+}
+
+/// Sum of a function of four entries of each column, in four running sums that fill a register.
+#[inline(always)]
+fn sum_by_column(of: [&[f64]; 4], value: impl Fn([f64; 4]) -> f64) -> f64 {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let k = of[0].len();
+            let [a, b, c, d] = of.map(|values| values[..k].as_chunks::<4>());
+            let mut sums = [0.0; 4];
+            for ((a, b), (c, d)) in a.0.iter().zip(b.0).zip(c.0.iter().zip(d.0)) {
+                for lane in 0..4 {
+                    sums[lane] += value([a[lane], b[lane], c[lane], d[lane]]);
+                }
+            }
+            let tail = (0..a.1.len()).map(|i| value([a.1[i], b.1[i], c.1[i], d.1[i]])).sum::<f64>();
+            (sums[0] + sums[1]) + (sums[2] + sums[3]) + tail
+        },
+    )
+}
+
+#[inline(always)]
 fn noise(u: &[f64], rounding: f64) -> f64 {
     u.iter().fold(rounding, |a: f64, v| a.max(ROUNDING * v.abs()))
 }
@@ -96,8 +129,11 @@ impl ScaledPenalty {
 
     /// Value at `b`.
     pub fn value(&self, b: &[f64]) -> f64 {
-        let separable: f64 = (0..b.len()).map(|j| self.term(j, b[j])).sum();
-        separable + self.blocks.iter().map(|g| g.value(b)).sum::<f64>() + self.quadratic_value(b)
+        self.separable_value(b) + self.blocks.iter().map(|g| g.value(b)).sum::<f64>() + self.quadratic_value(b)
+    }
+
+    fn separable_value(&self, b: &[f64]) -> f64 {
+        sum_by_column([b, b, &self.l1, &self.l2], |[b, _, l1, l2]| l1 * b.abs() + 0.5 * l2 * b * b)
     }
 
     fn term(&self, j: usize, b: f64) -> f64 {
@@ -140,6 +176,12 @@ impl ScaledPenalty {
     /// Whether there is a bound on column j.
     pub fn is_bounded(&self, j: usize) -> bool {
         self.lower[j].is_finite() || self.upper[j].is_finite()
+    }
+
+    /// Whether there is none at all.
+    fn is_open(&self) -> bool {
+        self.lower.iter().fold(true, |open, low| open & (*low == f64::NEG_INFINITY))
+            & self.upper.iter().fold(true, |open, high| open & (*high == f64::INFINITY))
     }
 
     /// Whether it is a smooth function on all of space.
@@ -250,9 +292,12 @@ impl ScaledPenalty {
         }
         let noise = noise(u, rounding);
         let s = (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min);
-        let is_open = (0..b.len()).all(|j| !self.is_bounded(j));
-        let share = |j: usize| if is_open { self.open_share(j, b[j], s * u[j]) } else { self.share(j, b[j], s * u[j]) };
-        Some((s, (0..b.len()).map(share).sum()))
+        let bracket = if self.is_open() {
+            sum_by_column([b, u, &self.l1, &self.l2], |[b, u, l1, l2]| open_share(b, s * u, l1, l2))
+        } else {
+            (0..b.len()).map(|j| self.share(j, b[j], s * u[j])).sum()
+        };
+        Some((s, bracket))
     }
 
     /// `Omega(b) + Omega*(s u) - s u' b`, each term's share at least 0, the conjugate being the supremum over the box.
@@ -274,15 +319,7 @@ impl ScaledPenalty {
         if self.is_bounded(j) {
             return self.bounded_share(j, b, u);
         }
-        self.open_share(j, b, u)
-    }
-
-    #[inline(always)]
-    fn open_share(&self, j: usize, b: f64, u: f64) -> f64 {
-        let t = soft_threshold(u, self.l1[j]);
-        let linear = (self.l1[j] * b.abs() - (u - t) * b).max(0.0);
-        // without a square the domain ends at l1: what is beyond by rounding of s is no distance
-        if self.l2[j] == 0.0 { linear } else { linear + (self.l2[j] * b - t).powi(2) / (2.0 * self.l2[j]) }
+        open_share(b, u, self.l1[j], self.l2[j])
     }
 
     /// `f(b) - f(c) - u (b - c)` with c the point of the box where `u c - f(c)` is largest.
@@ -306,18 +343,22 @@ impl ScaledPenalty {
 
     /// The largest of these, each in the `units` of its column.
     pub fn largest_violation(&self, b: &[f64], slope: &[f64], units: impl Fn(usize) -> f64) -> f64 {
-        let largest = |off: &dyn Fn(usize) -> f64| (0..b.len()).map(|j| off(j) / units(j)).fold(0.0, f64::max);
-        if self.is_separable() {
-            return largest(&|j| self.off_at(j, b[j], slope[j] - self.l2[j] * b[j]));
+        if !self.is_separable() {
+            let off = self.violations(b, slope);
+            return off.iter().enumerate().map(|(j, off)| off / units(j)).fold(0.0, f64::max);
         }
-        let off = self.violations(b, slope);
-        largest(&|j| off[j])
+        let off = |j: usize| self.off_at(j, b[j], slope[j] - self.l2[j] * b[j]) / units(j);
+        (0..b.len()).map(off).fold(0.0, f64::max)
     }
 
     /// How far `rest` lies from `l1 sign(b)` plus the normal cone of the box at b.
+    #[inline(always)]
     pub(crate) fn off_at(&self, j: usize, b: f64, rest: f64) -> f64 {
-        let (low, high) =
-            if b == 0.0 { (-self.l1[j], self.l1[j]) } else { (self.l1[j] * b.signum(), self.l1[j] * b.signum()) };
+        let l1 = self.l1[j];
+        if b > self.lower[j] && b < self.upper[j] {
+            return if b == 0.0 { (rest.abs() - l1).max(0.0) } else { (rest - l1.copysign(b)).abs() };
+        }
+        let (low, high) = if b == 0.0 { (-l1, l1) } else { (l1 * b.signum(), l1 * b.signum()) };
         let low = if b <= self.lower[j] { f64::NEG_INFINITY } else { low };
         let high = if b >= self.upper[j] { f64::INFINITY } else { high };
         (low - rest).max(rest - high).max(0.0)

@@ -41,8 +41,13 @@ pub(super) struct Descent {
     diagonal: Vec<f64>,
     /// `1 / (G_jj + l2_j)`, 0 for a column without curvature.
     inverse: Vec<f64>,
-    /// Columns that are not held.
+    /// Columns of the factor: those that were not held.
     active: Vec<usize>,
+    is_active: Vec<bool>,
+    /// Whether the factor is one of G alone.
+    is_plain: bool,
+    /// Columns of a sweep.
+    swept: Vec<usize>,
     step: Vec<f64>,
     factor: Factor,
 }
@@ -87,7 +92,7 @@ impl Descent {
             return self.settle(form, penalty, b).1 > PIVOT_FLOOR;
         }
         self.invert(form, penalty);
-        let mut accuracy = 1e-1;
+        let mut accuracy: f64 = 1.0;
         let mut regular = true;
         for _ in 0..MAX_ROUNDS {
             let sweeps = Sweeps { form, penalty, accuracy, b, state: self };
@@ -118,11 +123,6 @@ impl Descent {
         Arch::new().dispatch(SlopeAt { form, b, out: &mut self.slope });
     }
 
-    fn find_active(&mut self, penalty: &ScaledPenalty, b: &[f64]) {
-        self.active.clear();
-        self.active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
-    }
-
     /// Solves the linear system of the columns that are not held, with their signs, walks there as far as none meets
     /// a kink, and looks whether a held column wants to move. With the smallest squared pivot met: a small one costs
     /// digits, but its direction still serves where coordinate descent would take for ever.
@@ -130,8 +130,7 @@ impl Descent {
         let floor = ROUNDING * form.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
         let mut smallest: f64 = 1.0;
         for _ in 0..=b.len() {
-            self.find_active(penalty, b);
-            let pivot = self.factorise(form, penalty);
+            let pivot = self.factorise(form, penalty, b);
             smallest = smallest.min(pivot);
             self.rest(penalty, b);
             if !self.solve(form, penalty, pivot) {
@@ -151,15 +150,53 @@ impl Descent {
         (false, smallest)
     }
 
-    /// Factorises `G + diag l2` on the active columns; the smallest squared pivot, 0 for a singular matrix.
-    fn factorise(&mut self, form: Form<'_>, penalty: &ScaledPenalty) -> f64 {
-        let active = &self.active;
-        let pivot = self.factor.refresh(active.len(), |a, out| {
-            let column = form.column(active[a]);
-            out[a..].iter_mut().zip(&active[a..]).for_each(|(o, &i)| *o = column[i]);
-            out[a] += penalty.l2[active[a]];
-        });
-        pivot.filter(|pivot| *pivot > SINGULAR).unwrap_or(0.0)
+    /// Factorises `G + diag l2` on the columns that are not held; the smallest squared pivot, 0 for a singular matrix.
+    fn factorise(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
+        if !self.update(form, penalty, b) {
+            self.active.clear();
+            self.active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
+            let active = &self.active;
+            let whole = self.factor.refresh(active.len(), form.k, |a, out| {
+                let column = form.column(active[a]);
+                out[a..].iter_mut().zip(&active[a..]).for_each(|(o, &i)| *o = column[i]);
+                out[a] += penalty.l2[active[a]];
+            });
+            if !whole {
+                return 0.0;
+            }
+        }
+        let pivot = self.factor.smallest_pivot();
+        if pivot > SINGULAR { pivot } else { 0.0 }
+    }
+
+    /// Brings the last factor up to date where the matrix is the same but for a few columns: those before the first that
+    /// has left stay. False where it is not.
+    fn update(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) -> bool {
+        let wanted = |j: usize| !is_held(penalty, j, b[j]);
+        let kept = self.active.iter().take_while(|&&j| wanted(j)).count();
+        let is_same = self.is_plain && self.factor.len() == self.active.len();
+        self.is_plain = !(0..b.len()).any(|j| penalty.l2[j] > 0.0 && wanted(j));
+        if !is_same || !self.is_plain || 2 * kept < self.active.len() {
+            return false;
+        }
+        self.factor.truncate(kept);
+        self.active.truncate(kept);
+        self.is_active.clear();
+        self.is_active.resize(b.len(), false);
+        self.active.iter().for_each(|&j| self.is_active[j] = true);
+        for j in (0..b.len()).filter(|&j| wanted(j)) {
+            if self.is_active[j] {
+                continue;
+            }
+            let column = form.column(j);
+            self.active.push(j);
+            self.step.clear();
+            self.step.extend(self.active.iter().map(|&i| column[i]));
+            if !self.factor.append(&self.step) {
+                return false;
+            }
+        }
+        true
     }
 
     /// What the active columns' slopes lack of the penalty's, into `step`; the largest.
@@ -227,7 +264,7 @@ impl WithSimd for Sweeps<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
         let Self { form, penalty, accuracy, b, state } = self;
-        let Descent { slope, inverse, diagonal, active, .. } = state;
+        let Descent { slope, inverse, diagonal, swept, .. } = state;
         let k = b.len();
         let columns = Columns {
             form,
@@ -240,9 +277,9 @@ impl WithSimd for Sweeps<'_, '_> {
         let first = (0..k).fold(0.0, |a: f64, j| a.max(columns.update(simd, j, b, slope)));
         let mut largest = first;
         for _ in 0..MAX_SWEEPS {
-            active.clear();
-            active.extend((0..k).filter(|&j| !is_held(penalty, j, b[j])));
-            let moved = active.iter().fold(0.0, |a: f64, &j| a.max(columns.update(simd, j, b, slope)));
+            swept.clear();
+            swept.extend((0..k).filter(|&j| !is_held(penalty, j, b[j])));
+            let moved = swept.iter().fold(0.0, |a: f64, &j| a.max(columns.update(simd, j, b, slope)));
             largest = largest.max(moved);
             // squares of moves
             if moved <= accuracy * accuracy * largest {

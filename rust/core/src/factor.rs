@@ -1,5 +1,7 @@
 //! Cholesky factors of one small system after another, in the same memory.
 
+use std::ops::Range;
+
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt;
 use faer::{MatMut, Par};
@@ -7,7 +9,9 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Columns start at multiples of this many numbers: whole registers of any instruction set.
 const LANES: usize = 8;
-/// Columns up to which a factor is found column by column; beyond, blocks of columns are worth their overhead.
+/// Columns that are brought up to date together.
+const PANEL: usize = 4;
+/// Columns up to which a factor is found here; beyond, blocks of columns are worth their overhead.
 const SMALL: usize = 96;
 
 /// The factors of `A = L D^-1 L'`, D the diagonal of L, for a symmetric positive definite A.
@@ -47,10 +51,10 @@ impl Factor {
         self.k = k;
         self.stride = padded(capacity);
         self.below.clear();
-        self.below.resize(self.stride * k, 0.0);
+        self.below.resize(self.stride * k.next_multiple_of(PANEL), 0.0);
         self.inverse.clear();
         self.shares.clear();
-        for (j, column) in self.below.chunks_exact_mut(self.stride.max(1)).enumerate() {
+        for (j, column) in self.below.chunks_exact_mut(self.stride.max(1)).take(k).enumerate() {
             write(j, &mut column[..k]);
             self.inverse.push(column[j]);
         }
@@ -60,6 +64,7 @@ impl Factor {
             let Self { below, inverse, shares, stride, .. } = self;
             Arch::new().dispatch(Factorise { below, inverse, shares, stride: *stride, rows: padded(k) })
         };
+        self.below.truncate(k * self.stride);
         self.k = if whole { k } else { 0 };
         whole
     }
@@ -107,7 +112,7 @@ impl Factor {
         if llt::factor::cholesky_in_place(matrix, Default::default(), Par::Seq, stack, Default::default()).is_err() {
             return false;
         }
-        for (j, column) in self.below.chunks_exact_mut(self.stride).enumerate() {
+        for (j, column) in self.below.chunks_exact_mut(self.stride).take(k).enumerate() {
             // from L L' to L D^-1 L'
             let root = column[j];
             column[..=j].fill(0.0);
@@ -131,9 +136,10 @@ impl Factor {
     }
 }
 
-/// Column by column, the products of each taken from all that follow it. Rows above the diagonal, which share a register with
-/// those below, get numbers that nobody reads.
+/// Panel by panel: what all columns before take from it, then what its own columns take from each other. Rows above the
+/// diagonal, which share a register with those below, get numbers that nobody reads.
 struct Factorise<'a> {
+    /// Columns, padded to whole panels.
     below: &'a mut [f64],
     /// On the way in the diagonal of the matrix.
     inverse: &'a mut [f64],
@@ -148,28 +154,60 @@ impl WithSimd for Factorise<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let (stride, rows) = (self.stride, self.rows);
-        let mut rest = self.below;
-        for (j, diagonal) in self.inverse.iter_mut().enumerate() {
-            let (column, after) = rest.split_at_mut(stride);
-            let pivot = column[j];
-            if pivot.is_nan() || pivot <= 0.0 {
-                return false;
+        let (stride, k) = (self.stride, self.inverse.len());
+        let mut multipliers = [[0.0; PANEL]; SMALL];
+        for first in (0..k).step_by(PANEL) {
+            let rows = first / LANES * LANES..self.rows;
+            let (before, rest) = self.below.split_at_mut(first * stride);
+            let panel = &mut rest[..PANEL * stride];
+            for ((of, column), inverse) in multipliers.iter_mut().zip(before.chunks_exact(stride)).zip(&*self.inverse) {
+                (0..PANEL).for_each(|q| of[q] = -column[first + q] * inverse);
             }
-            self.shares.push(pivot / *diagonal);
-            *diagonal = pivot.recip();
-            let start = j / LANES * LANES;
-            let values = S::as_simd_f64s(&column[start..rows]).0;
-            for (next, out) in column[j + 1..].iter().zip(after.chunks_exact_mut(stride)) {
-                let scale = simd.splat_f64s(-next * *diagonal);
-                for (o, v) in S::as_mut_simd_f64s(&mut out[start..rows]).0.iter_mut().zip(values) {
-                    *o = simd.mul_add_e_f64s(scale, *v, *o);
+            take_products(simd, before, &multipliers, panel, stride, rows.clone());
+            for j in first..k.min(first + PANEL) {
+                let (own, after) = panel[(j - first) * stride..].split_at_mut(stride);
+                let pivot = own[j];
+                if pivot.is_nan() || pivot <= 0.0 {
+                    return false;
                 }
+                self.shares.push(pivot / self.inverse[j]);
+                self.inverse[j] = pivot.recip();
+                for (next, out) in own[j + 1..].iter().zip(after.chunks_exact_mut(stride)) {
+                    let scale = simd.splat_f64s(-next * self.inverse[j]);
+                    let values = S::as_simd_f64s(&own[rows.clone()]).0;
+                    for (o, v) in S::as_mut_simd_f64s(&mut out[rows.clone()]).0.iter_mut().zip(values) {
+                        *o = simd.mul_add_e_f64s(scale, *v, *o);
+                    }
+                }
+                own[rows.start..rows.start + LANES].iter_mut().take(j + 1 - rows.start).for_each(|v| *v = 0.0);
             }
-            column[start..start + LANES].iter_mut().take(j + 1 - start).for_each(|v| *v = 0.0);
-            rest = after;
         }
         true
+    }
+}
+
+/// Adds multiples of the columns `before` to the four of a panel, a register of rows at a time.
+#[inline(always)]
+fn take_products<S: Simd>(
+    simd: S,
+    before: &[f64],
+    multipliers: &[[f64; PANEL]],
+    panel: &mut [f64],
+    stride: usize,
+    rows: Range<usize>,
+) {
+    let mut columns = panel.chunks_exact_mut(stride).map(|column| S::as_mut_simd_f64s(&mut column[rows.clone()]).0);
+    let [Some(p0), Some(p1), Some(p2), Some(p3)] = std::array::from_fn(|_| columns.next()) else { return };
+    for (r, (((p0, p1), p2), p3)) in p0.iter_mut().zip(p1).zip(p2).zip(p3).enumerate() {
+        let (mut s0, mut s1, mut s2, mut s3) = (*p0, *p1, *p2, *p3);
+        for (column, of) in before.chunks_exact(stride).zip(multipliers) {
+            let x = S::as_simd_f64s(&column[rows.clone()]).0[r];
+            s0 = simd.mul_add_e_f64s(simd.splat_f64s(of[0]), x, s0);
+            s1 = simd.mul_add_e_f64s(simd.splat_f64s(of[1]), x, s1);
+            s2 = simd.mul_add_e_f64s(simd.splat_f64s(of[2]), x, s2);
+            s3 = simd.mul_add_e_f64s(simd.splat_f64s(of[3]), x, s3);
+        }
+        (*p0, *p1, *p2, *p3) = (s0, s1, s2, s3);
     }
 }
 

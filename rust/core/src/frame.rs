@@ -213,9 +213,8 @@ impl Frame {
         let p = self.mean.len();
         let mut coef = vec![0.0; self.n_classes * p];
         self.origin.iter().for_each(|&(class, j, origin)| coef[class * p + j] = origin);
-        let columns = (0..self.n_classes).flat_map(|class| {
-            self.free.iter().zip(&self.scale).map(move |(&j, scale)| (class * p + j, *scale))
-        });
+        let columns = (0..self.n_classes)
+            .flat_map(|class| self.free.iter().zip(&self.scale).map(move |(&j, scale)| (class * p + j, *scale)));
         for ((at, (place, scale)), b) in columns.enumerate().zip(b) {
             let (low, high) = self.ends[at];
             let w = &mut coef[place];

@@ -138,7 +138,8 @@ impl<'a> Rows<'a> {
 
     /// See [`Baseline::explained`].
     pub fn explained(&self, error: f64, spread: f64) -> f64 {
-        let baseline = Baseline { total: self.total, n_rows: self.y.len(), constant: self.constant().is_some(), spread };
+        let baseline =
+            Baseline { total: self.total, n_rows: self.y.len(), constant: self.constant().is_some(), spread };
         baseline.explained(error)
     }
 

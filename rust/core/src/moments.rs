@@ -95,7 +95,11 @@ impl Moments {
         let mut centred = Vec::with_capacity(n * (p + 1));
         for j in 0..=p {
             let start = centred.len();
-            if j < p { table.column(j).pick_into(&rows, &mut centred) } else { centred.extend_from_slice(&target) }
+            if j < p {
+                table.column(j).pick_into(&rows, &mut centred)
+            } else {
+                centred.extend_from_slice(&target)
+            }
             let values = &mut centred[start..];
             let center = mean_observed(values, &weights);
             let (lowest, highest) = range(values);

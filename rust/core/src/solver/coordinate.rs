@@ -48,7 +48,7 @@ impl Quadratic<'_> {
         let form = Form { k: self.k, stride: self.k, gram: self.gram, linear: self.linear };
         let mut descent = Descent::default();
         descent.place(form, b);
-        descent.minimise(form, self.penalty, b)
+        descent.minimise(form, self.penalty, b, 0.0)
     }
 
     /// `c - G b`.

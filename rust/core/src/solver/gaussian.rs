@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::separable::{Descent, Form};
+use super::separable::{Descent, Form, Packed};
 use super::{Dual, Model, PIVOT_FLOOR};
 use crate::factor::padded;
 use crate::linalg::Cholesky;
@@ -11,6 +11,9 @@ use crate::simd::{axpy, dot};
 
 /// Columns up to which the whole Gram matrix stays in cache and is worked on as it is.
 const WHOLE: usize = 128;
+
+/// Times that columns are called into a pack before the certificate is looked at.
+const MAX_PACKS: usize = 20;
 
 /// Squared loss with normalised moments `G`, `c`, `q = mean (y - o)^2` (centred where there is an intercept) of
 /// the free columns in solver coordinates, the centre moved to 0.
@@ -25,8 +28,14 @@ pub struct Gaussian {
     position: Vec<f64>,
     /// With the slope at the position.
     state: Descent,
+    /// The columns that are worked on where there are many.
+    pack: Packed,
     move_set: Vec<usize>,
     direction: Vec<f64>,
+}
+
+fn form<'a>(k: usize, gram: &'a [f64], linear: &'a [f64]) -> Form<'a> {
+    Form { k, stride: padded(k), gram, linear }
 }
 
 /// A direction v, as numbers and entries of its columns, with its image `G v`.
@@ -38,7 +47,8 @@ impl Gaussian {
     pub fn new(k: usize, gram: Vec<f64>, linear: Vec<f64>, square: f64, intercept: f64) -> Self {
         let state = Descent::at(linear.clone());
         let (position, move_set, direction) = (vec![0.0; k], vec![], vec![]);
-        Self { k, gram, linear, square, intercept, position, state, move_set, direction }
+        let pack = Packed::default();
+        Self { k, gram, linear, square, intercept, position, state, pack, move_set, direction }
     }
 
     fn column(&self, j: usize) -> &[f64] {
@@ -53,7 +63,27 @@ impl Gaussian {
     fn place(&mut self, b: &[f64]) {
         self.position.copy_from_slice(b);
         let Self { k, gram, linear, state, .. } = self;
-        state.place(Form { k: *k, stride: padded(*k), gram, linear }, b);
+        state.place(form(*k, gram, linear), b);
+    }
+
+    fn leap_on_all(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        let Self { k, gram, linear, state, .. } = self;
+        state.minimise(form(*k, gram, linear), penalty, b, 0.0)
+    }
+
+    /// To a thousandth of the tolerance: what is left then costs the coefficients fewer digits than that.
+    fn leap_on_pack(&mut self, penalty: &ScaledPenalty, b: &mut [f64], tol: f64) -> bool {
+        let Self { k, gram, linear, state, pack, .. } = self;
+        let form = form(*k, gram, linear);
+        let mut regular = true;
+        for _ in 0..MAX_PACKS {
+            regular = pack.minimise(form, &state.slope[..*k], penalty, b, (1e-3 * tol).min(1e-11));
+            state.place(form, b);
+            if pack.holds_all(&state.slope[..*k], penalty) {
+                break;
+            }
+        }
+        regular
     }
 
     /// `q - 2 c'b + b'Gb = q - (c + slope)' b`.
@@ -154,21 +184,20 @@ impl Model for Gaussian {
         0.5 * ((1.0 - s).powi(2) * dual.squares.0 + dual.squares.1)
     }
 
-    fn leap(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) -> Option<bool> {
-        if self.k > WHOLE || !penalty.is_separable() {
+    fn leap(&mut self, penalty: &ScaledPenalty, b: &mut [f64], tol: f64) -> Option<bool> {
+        if !penalty.is_separable() || (self.k > WHOLE && penalty.is_smooth()) {
             return None;
         }
         if self.position != *b {
             self.place(b);
         }
-        let Self { k, gram, linear, state, position, .. } = self;
-        let regular = state.minimise(Form { k: *k, stride: padded(*k), gram, linear }, penalty, b);
+        let regular = if self.k > WHOLE { self.leap_on_pack(penalty, b, tol) } else { self.leap_on_all(penalty, b) };
         if b.iter().all(|b| b.is_finite()) {
-            position.copy_from_slice(b);
+            self.position.copy_from_slice(b);
             return Some(regular);
         }
-        b.copy_from_slice(position);
-        state.place(Form { k: *k, stride: padded(*k), gram, linear }, b);
+        b.copy_from_slice(&self.position);
+        self.place(b);
         Some(false)
     }
 

@@ -160,9 +160,9 @@ pub trait Model {
     /// Carries the share `t` of the prepared move out.
     fn advance(&mut self, t: f64);
 
-    /// Minimises loss plus penalty from the position `b` at once, where loss and penalty are such that the model can; whether
-    /// the columns were independent.
-    fn leap(&mut self, _penalty: &ScaledPenalty, _b: &mut [f64]) -> Option<bool> {
+    /// Minimises loss plus penalty from the position `b` at once, to a gap well below `tol`, where loss and penalty are such
+    /// that the model can; whether the columns were independent.
+    fn leap(&mut self, _penalty: &ScaledPenalty, _b: &mut [f64], _tol: f64) -> Option<bool> {
         None
     }
 

@@ -120,7 +120,7 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
             return Report { status, gap, objective, n_iter, ill_conditioned };
         }
         progress.polished |= gap <= stop.allowed(objective);
-        let taken = match model.leap(penalty, b) {
+        let taken = match model.leap(penalty, b, stop.tol) {
             Some(regular) => Taken { regular, share: 1.0, moved: true, runs_away: false },
             None => {
                 let set = working_set(&model.gradient(), penalty, b);

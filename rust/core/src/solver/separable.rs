@@ -6,7 +6,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::PIVOT_FLOOR;
-use crate::factor::Factor;
+use crate::factor::{Factor, padded};
 use crate::linalg::solve_singular;
 use crate::penalty::{ScaledPenalty, soft_threshold};
 
@@ -16,6 +16,14 @@ pub(super) const SINGULAR: f64 = 1e-15;
 pub(super) const MAX_ROUNDS: usize = 60;
 /// Sweeps within a round.
 pub(super) const MAX_SWEEPS: usize = 50;
+/// Columns up to which a factor is found anew for every penalty.
+const CHEAP: usize = 64;
+/// Columns that a factor takes up one by one, whatever its size.
+const FEW: usize = 8;
+/// Part of its L1 weight from which on a slope calls a column in: it may want to move at the next solution.
+const NEAR: f64 = 0.9;
+/// Part of what was left that a step may leave to be worth another one.
+const SLOW: f64 = 0.25;
 /// Part of the largest entry of c below which a slope is rounding.
 const ROUNDING: f64 = 1e-15;
 
@@ -46,6 +54,8 @@ pub(super) struct Descent {
     is_active: Vec<bool>,
     /// Whether the factor is one of G alone.
     is_plain: bool,
+    /// Whether it may be one of another penalty's squares.
+    is_stale: bool,
     /// Columns of a sweep.
     swept: Vec<usize>,
     step: Vec<f64>,
@@ -87,9 +97,10 @@ impl Descent {
     /// Replaces `b`, at which the slope has been taken, by the minimiser; false where the columns are too dependent for a
     /// factorisation. Coordinate descent finds the support, a factorisation on it the exact solution; whichever of the two
     /// cannot move any more hands over to the other.
-    pub(super) fn minimise(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+    /// Slopes are those of the penalty up to the part `floor` of the largest entry of c in the end.
+    pub(super) fn minimise(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> bool {
         if penalty.is_smooth() {
-            return self.settle(form, penalty, b).1 > PIVOT_FLOOR;
+            return self.settle(form, penalty, b, floor).1 > PIVOT_FLOOR;
         }
         self.invert(form, penalty);
         let mut accuracy: f64 = 1.0;
@@ -97,7 +108,7 @@ impl Descent {
         for _ in 0..MAX_ROUNDS {
             let sweeps = Sweeps { form, penalty, accuracy, b, state: self };
             let still = Arch::new().dispatch(sweeps);
-            let (settled, pivot) = self.settle(form, penalty, b);
+            let (settled, pivot) = self.settle(form, penalty, b, floor);
             regular &= pivot > PIVOT_FLOOR;
             if settled {
                 return regular;
@@ -126,77 +137,110 @@ impl Descent {
     /// Solves the linear system of the columns that are not held, with their signs, walks there as far as none meets
     /// a kink, and looks whether a held column wants to move. With the smallest squared pivot met: a small one costs
     /// digits, but its direction still serves where coordinate descent would take for ever.
-    fn settle(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64]) -> (bool, f64) {
-        let floor = ROUNDING * form.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
+    fn settle(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64], accuracy: f64) -> (bool, f64) {
+        let floor = accuracy.max(ROUNDING) * form.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
         let mut smallest: f64 = 1.0;
         for _ in 0..=b.len() {
             let pivot = self.factorise(form, penalty, b);
             smallest = smallest.min(pivot);
-            self.rest(penalty, b);
-            if !self.solve(form, penalty, pivot) {
-                return (false, 0.0);
-            }
-            let mut crossed = self.walk(penalty, b);
-            self.place(form, b);
-            // what the step has left by rounding
-            if !crossed && self.rest(penalty, b) > floor && self.solve(form, penalty, pivot) {
-                crossed = self.walk(penalty, b);
-                self.place(form, b);
-            }
-            if !crossed {
-                return (self.is_optimal(penalty, b, floor), smallest);
+            match self.refine(form, penalty, b, pivot, floor) {
+                None => return (false, 0.0),
+                Some(true) => {}
+                Some(false) => return (self.is_optimal(penalty, b, floor), smallest),
             }
         }
         (false, smallest)
     }
 
+    /// Newton steps with the factor until the active columns' slopes are those of the penalty up to `floor`, or one meets
+    /// a kink (true). The first step leaves what rounding does, or, where the factor is of a penalty with a larger square,
+    /// a part of what there was: then the matrix factorised is above that of the problem, and every step goes downhill.
+    fn refine(
+        &mut self,
+        form: Form<'_>,
+        penalty: &ScaledPenalty,
+        b: &mut [f64],
+        pivot: f64,
+        floor: f64,
+    ) -> Option<bool> {
+        let mut left = self.rest(penalty, b);
+        loop {
+            if !self.solve(form, penalty, pivot) {
+                return None;
+            }
+            let crossed = self.walk(penalty, b);
+            self.place(form, b);
+            let now = self.rest(penalty, b);
+            if crossed || now <= floor {
+                return Some(crossed);
+            }
+            if now.is_nan() || now > SLOW * left {
+                let renewed = self.is_stale && self.renew(form, penalty, b) > 0.0;
+                if !renewed {
+                    return Some(false);
+                }
+                self.rest(penalty, b);
+            }
+            left = now;
+        }
+    }
+
     /// Factorises `G + diag l2` on the columns that are not held; the smallest squared pivot, 0 for a singular matrix.
     fn factorise(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
-        if !self.update(form, penalty, b) {
-            self.active.clear();
-            self.active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
-            let active = &self.active;
-            let whole = self.factor.refresh(active.len(), form.k, |a, out| {
-                let column = form.column(active[a]);
-                out[a..].iter_mut().zip(&active[a..]).for_each(|(o, &i)| *o = column[i]);
-                out[a] += penalty.l2[active[a]];
-            });
-            if !whole {
-                return 0.0;
-            }
-        }
+        if self.update(form, penalty, b) { self.pivot() } else { self.renew(form, penalty, b) }
+    }
+
+    fn pivot(&self) -> f64 {
         let pivot = self.factor.smallest_pivot();
         if pivot > SINGULAR { pivot } else { 0.0 }
     }
 
-    /// Brings the last factor up to date where the matrix is the same but for a few columns: those before the first that
-    /// has left stay. False where it is not.
+    fn renew(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
+        self.is_stale = false;
+        self.active.clear();
+        self.active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
+        self.is_plain = self.active.iter().all(|&j| penalty.l2[j] == 0.0);
+        let active = &self.active;
+        let whole = self.factor.refresh(active.len(), form.stride, |a, out| {
+            let column = form.column(active[a]);
+            out[a..].iter_mut().zip(&active[a..]).for_each(|(o, &i)| *o = column[i]);
+            out[a] += penalty.l2[active[a]];
+        });
+        if whole { self.pivot() } else { 0.0 }
+    }
+
+    /// Brings the last factor up to date where its columns are the same but for a few: those before the first that has left
+    /// stay. False where too many are not, or where a new one costs less than steps with that of another strength.
     fn update(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) -> bool {
         let wanted = |j: usize| !is_held(penalty, j, b[j]);
         let kept = self.active.iter().take_while(|&&j| wanted(j)).count();
-        let is_same = self.is_plain && self.factor.len() == self.active.len();
-        self.is_plain = !(0..b.len()).any(|j| penalty.l2[j] > 0.0 && wanted(j));
-        if !is_same || !self.is_plain || 2 * kept < self.active.len() {
+        let count = (0..b.len()).filter(|&j| wanted(j)).count();
+        let is_plain = self.is_plain && (0..b.len()).all(|j| penalty.l2[j] == 0.0 || !wanted(j));
+        let is_there = self.factor.len() == self.active.len() && kept > 0;
+        if !is_there || count - kept > FEW + kept / 16 || !(is_plain || kept > CHEAP) {
             return false;
         }
         self.factor.truncate(kept);
         self.active.truncate(kept);
+        self.is_stale = !is_plain;
         self.is_active.clear();
         self.is_active.resize(b.len(), false);
         self.active.iter().for_each(|&j| self.is_active[j] = true);
         for j in (0..b.len()).filter(|&j| wanted(j)) {
-            if self.is_active[j] {
-                continue;
-            }
-            let column = form.column(j);
-            self.active.push(j);
-            self.step.clear();
-            self.step.extend(self.active.iter().map(|&i| column[i]));
-            if !self.factor.append(&self.step) {
+            if !self.is_active[j] && !self.append(form, penalty, j) {
                 return false;
             }
         }
         true
+    }
+
+    fn append(&mut self, form: Form<'_>, penalty: &ScaledPenalty, j: usize) -> bool {
+        let column = form.column(j);
+        self.step.clear();
+        self.step.extend(self.active.iter().map(|&i| column[i]));
+        self.step.push(column[j] + penalty.l2[j]);
+        self.active.push(j);
+        self.factor.append(&self.step)
     }
 
     /// What the active columns' slopes lack of the penalty's, into `step`; the largest.
@@ -241,6 +285,64 @@ impl Descent {
     fn is_optimal(&self, penalty: &ScaledPenalty, b: &[f64], floor: f64) -> bool {
         let off = |j: usize| penalty.off_at(j, b[j], self.slope[j] - penalty.l2[j] * b[j]);
         (0..b.len()).all(|j| !is_held(penalty, j, b[j]) || off(j) <= floor)
+    }
+}
+
+/// Some columns of a form, packed so that what is worked on stays in cache. Columns come and do not go.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Packed {
+    columns: Vec<usize>,
+    is_inside: Vec<bool>,
+    gram: Vec<f64>,
+    linear: Vec<f64>,
+    b: Vec<f64>,
+    state: Descent,
+}
+
+impl Packed {
+    /// Minimises over the columns of the pack and those that `slope`, the one at `b`, calls in; false where they are too
+    /// dependent.
+    pub(super) fn minimise(
+        &mut self,
+        form: Form<'_>,
+        slope: &[f64],
+        penalty: &ScaledPenalty,
+        b: &mut [f64],
+        floor: f64,
+    ) -> bool {
+        self.is_inside.resize(form.k, false);
+        self.linear.resize(form.stride, 0.0);
+        for j in (0..form.k).filter(|&j| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j]) {
+            self.admit(form, j);
+        }
+        let (k, stride) = (self.columns.len(), form.stride);
+        let local = Form { k, stride, gram: &self.gram, linear: &self.linear[..padded(k)] };
+        let penalty = penalty.restrict(&self.columns);
+        self.b.clear();
+        self.b.extend(self.columns.iter().map(|&j| b[j]));
+        self.state.place(local, &self.b);
+        let regular = self.state.minimise(local, &penalty, &mut self.b, floor);
+        self.columns.iter().zip(&self.b).for_each(|(&j, value)| b[j] = *value);
+        regular
+    }
+
+    fn admit(&mut self, form: Form<'_>, j: usize) {
+        if std::mem::replace(&mut self.is_inside[j], true) {
+            return;
+        }
+        let (column, m) = (form.column(j), self.columns.len());
+        self.linear[m] = form.linear[j];
+        self.columns.push(j);
+        self.gram.resize((m + 1) * form.stride, 0.0);
+        for (a, &i) in self.columns.iter().enumerate() {
+            self.gram[a * form.stride + m] = column[i];
+            self.gram[m * form.stride + a] = column[i];
+        }
+    }
+
+    /// Whether no column outside wants to move.
+    pub(super) fn holds_all(&self, slope: &[f64], penalty: &ScaledPenalty) -> bool {
+        (0..slope.len()).all(|j| self.is_inside[j] || penalty.off_at(j, 0.0, slope[j]) == 0.0)
     }
 }
 

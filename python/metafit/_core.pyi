@@ -4,6 +4,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_Ints = NDArray[np.int64]
+_Ragged = tuple[NDArray[Any], _Ints]
+
 class Table:
     def __new__(
         cls,
@@ -23,10 +26,35 @@ class Table:
         weights: NDArray[np.float64] | None,
         offset: NDArray[np.float64] | None,
     ) -> Table: ...
+    def with_rows(
+        self, y: NDArray[np.float64], weights: NDArray[np.float64] | None, offset: NDArray[np.float64] | None
+    ) -> Table: ...
     @property
     def n_rows(self) -> int: ...
     @property
     def n_columns(self) -> int: ...
+
+class Recipe:
+    def __new__(
+        cls,
+        *,
+        loss: str,
+        loss_parameters: Sequence[float],
+        penalty: str,
+        penalty_parameters: Sequence[float],
+        factors: NDArray[np.float64] | None,
+        center: NDArray[np.float64] | None,
+        lower: NDArray[np.float64] | None,
+        upper: NDArray[np.float64] | None,
+        groups: _Ints | None,
+        metric: NDArray[np.float64] | None,
+        of_max: bool,
+        fit_intercept: bool,
+        standardize: bool,
+        scale_y: bool,
+        n_classes: int,
+        solver: str,
+    ) -> Recipe: ...
 
 def losses() -> list[dict[str, Any]]: ...
 def penalties() -> list[dict[str, Any]]: ...
@@ -34,8 +62,12 @@ def penalty_shape(name: str, parameters: Sequence[float]) -> tuple[float, bool]:
 def predictions(loss: str, parameters: Sequence[float], eta: NDArray[np.float64]) -> NDArray[np.float64]: ...
 def run_cells(
     tables: Sequence[Table],
-    splits: Sequence[tuple[int, NDArray[np.int64], NDArray[np.int64]]],
-    cells: Sequence[Any],
+    rows: _Ragged,
+    splits: tuple[_Ints, _Ints, _Ints],
+    subsets: _Ragged,
+    grids: _Ragged,
+    recipes: Sequence[Recipe],
+    cells: tuple[_Ints, _Ints, _Ints, _Ints],
     *,
     tol: float,
     max_iter: int,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
 from metafit.evaluation import evaluate
-from metafit.learners import Default, NearestTasks, Portfolio, Random, SingleBest
+from metafit.learners import Default, Forest, NearestTasks, Pairwise, Portfolio, Random, SingleBest
 from metafit.scores import Scores
 from metafit.testing import make_scores
 
@@ -215,3 +215,60 @@ def test_neighbours_beat_the_single_best_where_descriptions_tell():
     scores, descriptions = make_scores(60, 10, n_families=20, random_state=5)
     table = evaluate({"near": NearestTasks()}, scores, descriptions, budgets=(1,)).summary().set_index("learner")
     assert table.loc["near", "normalized_regret_high"] < table.loc["single_best", "normalized_regret_low"]
+
+
+def two_kinds_of_task(n_tasks=60, n_strategies=4, seed=0):
+    """Strategy 0 is good where x > 0, strategy 1 elsewhere; the others are middling. `noise` says nothing."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n_tasks)
+    losses = rng.uniform(0.5, 0.6, size=(n_tasks, n_strategies))
+    losses[:, 0], losses[:, 1] = np.where(x > 0, 0.1, 0.9), np.where(x > 0, 0.9, 0.1)
+    names = [f"t{i:02d}" for i in range(n_tasks)]
+    scores = Scores.from_matrix(pd.DataFrame(losses, index=names, columns=[f"s{j}" for j in range(n_strategies)]))
+    return scores, pd.DataFrame({"x": x, "noise": rng.normal(size=n_tasks)}, index=names)
+
+
+@pytest.mark.parametrize("learner", [Forest(n_trees=50), Pairwise(n_trees=50)])
+def test_trees_learn_which_description_decides(learner):
+    scores, about = two_kinds_of_task()
+    learner.fit(scores, about)
+    for x, best, worst in [(1.0, "s0", "s1"), (-1.0, "s1", "s0")]:
+        ranking = learner.rank({"x": x, "noise": 0.0})
+        frame = ranking.to_frame()["expected_loss"]
+        assert ranking[0] == best
+        assert 2 * frame[best] < frame["s2"] < frame[worst]
+        assert not ranking.fallback
+
+
+@pytest.mark.parametrize("learner", [Forest(n_trees=20), Pairwise(n_trees=20)])
+def test_trees_take_missing_descriptions_and_say_where_they_know_nothing(learner):
+    scores, about = two_kinds_of_task()
+    learner.fit(scores, about[~about.index.str.endswith("3")])
+    assert learner.rank({"x": 1.0, "noise": np.nan})[0] == "s0"
+    assert learner.rank({"x": np.nan, "noise": np.nan}).fallback
+    assert learner.rank().fallback
+
+
+def test_a_forest_names_the_tasks_that_decided():
+    scores, about = two_kinds_of_task()
+    ranking = Forest(n_trees=50, min_tasks=1).fit(scores, about).rank(about.loc["t00"])
+    assert ranking.neighbours.index[0] == "t00"
+    assert ranking.neighbours["weight"].sum() == pytest.approx(1.0)
+    assert ((about.loc[ranking.neighbours.index, "x"] > 0) == (about.loc["t00", "x"] > 0)).all()
+
+
+def test_a_forest_predicts_what_scikit_learn_says():
+    scores, about = two_kinds_of_task()
+    learner = Forest(n_trees=30).fit(scores, about)
+    expected = learner.forest_.predict(about.iloc[[5]].to_numpy())[0]
+    frame = learner.rank(about.iloc[5]).to_frame()["expected_loss"]
+    np.testing.assert_allclose(frame.loc[["s0", "s1", "s2", "s3"]], expected, atol=1e-12)
+
+
+def test_only_candidates_meet_in_duels():
+    scores, about = two_kinds_of_task(n_strategies=6)
+    learner = Pairwise(n_candidates=2, n_trees=10).fit(scores, about)
+    assert len(learner.candidates_) == 2
+    assert learner.rank(about.iloc[0]).strategies[:2] in (tuple(learner.candidates_), tuple(learner.candidates_[::-1]))
+    with pytest.raises(ValueError, match="n_candidates"):
+        Pairwise(n_candidates=1).fit(scores, about)

@@ -6,7 +6,7 @@ to the callers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ __all__ = ["Cell", "CellResult", "Split", "Table", "predictions", "refusal", "ru
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Ragged = tuple[NDArray[Any], Ints]
 _L2 = penalties.resolve("l2")
 
 
@@ -63,8 +64,30 @@ class Table:
     ) -> None:
         rows = (_floats(y), _maybe(sample_weight), _maybe(offset))
         self._core = _sparse_table(X, rows) if scipy.sparse.issparse(X) else _core.Table(_floats(X), *rows)
-        self.n_rows = self._core.n_rows
-        self.n_columns = self._core.n_columns
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self._core.n_rows
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns of X."""
+        return self._core.n_columns
+
+    def with_rows(
+        self, y: ArrayLike, *, sample_weight: ArrayLike | None = None, offset: ArrayLike | None = None
+    ) -> Table:
+        """Return a table with other targets, weights and offsets on the same copy of X.
+
+        Raises
+        ------
+        ValueError
+            As for a new table.
+        """
+        table = Table.__new__(Table)
+        table._core = self._core.with_rows(_floats(y), _maybe(sample_weight), _maybe(offset))
+        return table
 
 
 def _sparse_table(X: Any, rows: tuple[Floats, Floats | None, Floats | None]) -> _core.Table:
@@ -177,31 +200,6 @@ class CellResult:
     alpha_max: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A cell as the core reads it."""
-
-    split: int
-    columns: Ints | None
-    loss: str
-    loss_parameters: list[float]
-    penalty: str
-    penalty_parameters: list[float]
-    factors: Floats | None
-    center: Floats | None
-    lower: Floats | None
-    upper: Floats | None
-    groups: Ints | None
-    metric: Floats | None
-    alphas: Floats
-    of_max: bool
-    fit_intercept: bool
-    standardize: bool
-    scale_y: bool
-    n_classes: int
-    solver: str
-
-
 def predictions(loss: Loss, eta: Floats) -> Floats:
     """Return the means, quantiles or probabilities of the second class that belong to linear predictions.
 
@@ -283,10 +281,15 @@ def run_cells(
     (array([[2.]]), array([1.]), ['converged'])
     """
     tables = [tables] if isinstance(tables, Table) else list(tables)
+    rows, grids, subsets, recipes = _Shared(), _Shared(), _Shared(), _Recipes()
     raw = _core.run_cells(
         [table._core for table in tables],
-        [(split.table, _ints(split.train), _ints(split.test)) for split in splits],
-        _requests(cells),
+        splits=_split_numbers(splits, rows),
+        cells=_cell_numbers(cells, subsets, grids, recipes),
+        rows=rows.ragged(np.int64),
+        subsets=subsets.ragged(np.int64),
+        grids=grids.ragged(np.float64),
+        recipes=recipes.made,
         tol=tol,
         max_iter=max_iter,
         impute=missing == "mean",
@@ -297,30 +300,86 @@ def run_cells(
     return _results(raw, tables, splits, cells, keep_coef)
 
 
-def _requests(cells: Sequence[Cell]) -> list[_Request]:
-    """Cells as the core reads them; cells that share a penalty share its arrays."""
-    different = {(id(cell.penalty), cell.n_classes): cell.penalty for cell in cells}
-    arrays = {key: _of_columns(penalty, key[1]) for key, penalty in different.items()}
-    return [_request(cell, arrays[id(cell.penalty), cell.n_classes]) for cell in cells]
+class _Shared:
+    """Arrays by number; one that is asked for again keeps its number."""
+
+    def __init__(self) -> None:
+        self._arrays: list[NDArray[Any]] = []
+        self._numbers: dict[int, int] = {}
+
+    def number(self, array: Any) -> int:
+        number = self._numbers.setdefault(id(array), len(self._arrays))
+        if number == len(self._arrays):
+            self._arrays.append(np.atleast_1d(array))
+        return number
+
+    def ragged(self, dtype: Any) -> Ragged:
+        """One after another, with their ends."""
+        ends = np.cumsum([len(array) for array in self._arrays], dtype=np.int64)
+        empty = np.empty(0, dtype)
+        return np.concatenate([empty, *self._arrays], dtype=dtype, casting="unsafe"), ends
 
 
-def _request(cell: Cell, of_columns: dict[str, Any]) -> _Request:
+class _Recipes:
+    """What cells ask for, each different one once."""
+
+    def __init__(self) -> None:
+        self.made: list[_core.Recipe] = []
+        self._numbers: dict[Hashable, int] = {}
+
+    def number(self, cell: Cell) -> int:
+        key = (
+            cell.loss,
+            id(cell.penalty),
+            cell.n_classes,
+            cell.solver,
+            cell.of_max,
+            cell.fit_intercept,
+            cell.standardize,
+            cell.scale_y,
+        )
+        number = self._numbers.setdefault(key, len(self.made))
+        if number == len(self.made):
+            self.made.append(_recipe(cell))
+        return number
+
+
+def _split_numbers(splits: Sequence[Split], rows: _Shared) -> tuple[Ints, Ints, Ints]:
+    numbers = [(split.table, rows.number(split.train), rows.number(split.test)) for split in splits]
+    table, train, test = np.array(numbers, dtype=np.int64).reshape(-1, 3).T
+    return table, train, test
+
+
+def _cell_numbers(
+    cells: Sequence[Cell], subsets: _Shared, grids: _Shared, recipes: _Recipes
+) -> tuple[Ints, Ints, Ints, Ints]:
+    numbers = [
+        (
+            cell.split,
+            -1 if cell.columns is None else subsets.number(cell.columns),
+            grids.number(cell.alphas),
+            recipes.number(cell),
+        )
+        for cell in cells
+    ]
+    split, subset, grid, recipe = np.array(numbers, dtype=np.int64).reshape(-1, 4).T
+    return split, subset, grid, recipe
+
+
+def _recipe(cell: Cell) -> _core.Recipe:
     loss = losses.resolve(cell.loss)
-    return _Request(
-        split=cell.split,
-        columns=None if cell.columns is None else _ints(cell.columns),
+    return _core.Recipe(
         loss=loss.name,
-        loss_parameters=list(loss.parameters),
+        loss_parameters=loss.parameters,
         penalty=cell.penalty.name,
-        penalty_parameters=list(cell.penalty.parameters),
-        alphas=np.atleast_1d(_floats(cell.alphas)),
+        penalty_parameters=cell.penalty.parameters,
         of_max=cell.of_max,
         fit_intercept=cell.fit_intercept,
         standardize=cell.standardize,
         scale_y=cell.scale_y,
         n_classes=cell.n_classes,
         solver=cell.solver,
-        **of_columns,
+        **_of_columns(cell.penalty, cell.n_classes),
     )
 
 

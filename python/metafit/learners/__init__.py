@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from metafit.learners.base import BaseLearner, Learner, Ranking
 from metafit.learners.baselines import Default, Random
+from metafit.learners.forest import Forest
 from metafit.learners.nearest_tasks import NearestTasks
+from metafit.learners.pairwise import Pairwise
 from metafit.learners.portfolio import Portfolio
 from metafit.learners.single_best import SingleBest
 
@@ -15,8 +17,10 @@ __all__ = [
     "REGISTRY",
     "BaseLearner",
     "Default",
+    "Forest",
     "Learner",
     "NearestTasks",
+    "Pairwise",
     "Portfolio",
     "Random",
     "Ranking",
@@ -30,6 +34,8 @@ REGISTRY: dict[str, type[BaseLearner]] = {
     "single_best": SingleBest,
     "portfolio": Portfolio,
     "nearest_tasks": NearestTasks,
+    "forest": Forest,
+    "pairwise": Pairwise,
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from metafit.learners.base import Advice, BaseLearner
+from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.portfolio import members_first
 from metafit.learners.table import FloatArray, IntArray, greedy
 from metafit.scores import Scores
@@ -73,13 +74,13 @@ class NearestTasks(BaseLearner):
         if self.n_neighbors < 1 or self.shrinkage < 0:
             given = f"n_neighbors={self.n_neighbors!r}, shrinkage={self.shrinkage!r}"
             raise ValueError(f"{given}: at least one neighbour and no negative shrinkage")
-        self.columns_: pd.Index[str] | None = None
-        if descriptions is None:
+        self._features = MetaFeatures.of(descriptions, self.tasks_)
+        self.columns_ = None if self._features is None else self._features.columns
+        if self._features is None:
             return
-        table = descriptions.reindex(self.tasks_).select_dtypes(["number", "bool"]).astype(float)
-        self.columns_ = table.columns[table.nunique() > 1]
-        self._sorted = [np.sort(table[column].dropna().to_numpy()) for column in self.columns_]
-        self.coordinates_ = self._scale(table[self.columns_].to_numpy())
+        known = self._features.known
+        self._sorted = [np.sort(column[~np.isnan(column)]) for column in known.T]
+        self.coordinates_ = self._scale(known)
 
     def _scale(self, values: FloatArray) -> FloatArray:
         """Give the mid-rank share of the training tasks below each value; NaN stays NaN."""
@@ -91,10 +92,8 @@ class NearestTasks(BaseLearner):
         return shares
 
     def _distances(self, description: pd.Series[Any] | None) -> FloatArray | None:
-        if description is None or self.columns_ is None:
-            return None
-        values = np.asarray(pd.to_numeric(description.reindex(self.columns_)), dtype=float)
-        if np.isnan(values).all():
+        values = None if self._features is None else self._features.values(description)
+        if values is None:
             return None
         difference = (self.coordinates_ - self._scale(values[None])) ** 2
         both_missing = np.isnan(self.coordinates_) & np.isnan(values)

@@ -15,7 +15,7 @@ mod _core {
     #[pymodule_export]
     use super::members::{losses, penalties, penalty_shape, predictions};
     #[pymodule_export]
-    use super::request::Table;
+    use super::request::{Recipe, Table};
     #[pymodule_export]
     use super::run::run_cells;
 }

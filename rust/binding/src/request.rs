@@ -3,7 +3,7 @@ use std::sync::Arc;
 use metafit_core::loss::LossKind;
 use metafit_core::penalty::{Penalty, PenaltyKind};
 use metafit_core::solver::Solver;
-use metafit_core::{Cell, Csc, Error, Split};
+use metafit_core::{Cell, Csc, Error, Features, Split};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -14,8 +14,20 @@ use crate::errors::to_python;
 #[pyclass(frozen, module = "metafit._core")]
 pub struct Table(pub Arc<metafit_core::Table>);
 
-fn to_vec(array: Option<PyReadonlyArray1<'_, f64>>) -> Option<Vec<f64>> {
-    array.map(|a| a.as_array().to_vec())
+type Floats<'py> = PyReadonlyArray1<'py, f64>;
+type Ints<'py> = PyReadonlyArray1<'py, i64>;
+
+fn to_vec(array: Option<Floats<'_>>) -> Option<Vec<f64>> {
+    array.map(|a| floats(&a))
+}
+
+fn floats(array: &Floats<'_>) -> Vec<f64> {
+    array.as_slice().map_or_else(|_| array.as_array().to_vec(), <[f64]>::to_vec)
+}
+
+fn numbers(array: &Ints<'_>) -> Vec<usize> {
+    // a negative number turns into one beyond every table, which the plan refuses
+    array.as_array().iter().map(|&i| usize::try_from(i).unwrap_or(usize::MAX)).collect()
 }
 
 #[pymethods]
@@ -24,9 +36,9 @@ impl Table {
     fn new(
         py: Python<'_>,
         x: PyReadonlyArray2<'_, f64>,
-        y: PyReadonlyArray1<'_, f64>,
-        weights: Option<PyReadonlyArray1<'_, f64>>,
-        offset: Option<PyReadonlyArray1<'_, f64>>,
+        y: Floats<'_>,
+        weights: Option<Floats<'_>>,
+        offset: Option<Floats<'_>>,
     ) -> PyResult<Self> {
         let x = x.as_array();
         let (n, p) = x.dim();
@@ -38,7 +50,7 @@ impl Table {
             // iterating the transpose visits columns one after another whatever the strides
             _ => columns.extend(x.t().iter()),
         }
-        let (y, weights, offset) = (y.as_array().to_vec(), to_vec(weights), to_vec(offset));
+        let (y, weights, offset) = (floats(&y), to_vec(weights), to_vec(offset));
         let table = py.detach(|| metafit_core::Table::new(n, p, columns, y, weights, offset));
         table.map(|t| Self(Arc::new(t))).map_err(to_python)
     }
@@ -50,14 +62,14 @@ impl Table {
         py: Python<'_>,
         n_rows: usize,
         n_columns: usize,
-        indptr: PyReadonlyArray1<'_, i64>,
-        indices: PyReadonlyArray1<'_, i64>,
-        values: PyReadonlyArray1<'_, f64>,
-        y: PyReadonlyArray1<'_, f64>,
-        weights: Option<PyReadonlyArray1<'_, f64>>,
-        offset: Option<PyReadonlyArray1<'_, f64>>,
+        indptr: Ints<'_>,
+        indices: Ints<'_>,
+        values: Floats<'_>,
+        y: Floats<'_>,
+        weights: Option<Floats<'_>>,
+        offset: Option<Floats<'_>>,
     ) -> PyResult<Self> {
-        let starts = rows(&indptr);
+        let starts = numbers(&indptr);
         if starts.len() != n_columns + 1 {
             return Err(PyValueError::new_err(format!(
                 "X has {n_columns} columns but {} starts of them",
@@ -66,12 +78,19 @@ impl Table {
         }
         // a row that is none turns into one beyond every table, which the core refuses
         let indices = indices.as_array().iter().map(|&i| u32::try_from(i).unwrap_or(u32::MAX)).collect();
-        let values = values.as_array().to_vec();
-        let (y, weights, offset) = (y.as_array().to_vec(), to_vec(weights), to_vec(offset));
+        let values = floats(&values);
+        let (y, weights, offset) = (floats(&y), to_vec(weights), to_vec(offset));
         let table = py.detach(|| {
-            let x = Csc::new(n_rows, starts, indices, values)?;
-            metafit_core::Table::new_sparse(n_rows, x, y, weights, offset)
+            let x = Features::new_sparse(n_rows, Csc::new(n_rows, starts, indices, values)?)?;
+            metafit_core::Table::on(Arc::new(x), y, weights, offset)
         });
+        table.map(|t| Self(Arc::new(t))).map_err(to_python)
+    }
+
+    /// A table with the same X, which both keep one copy of.
+    fn with_rows(&self, y: Floats<'_>, weights: Option<Floats<'_>>, offset: Option<Floats<'_>>) -> PyResult<Self> {
+        let x = self.0.features().clone();
+        let table = metafit_core::Table::on(x, floats(&y), to_vec(weights), to_vec(offset));
         table.map(|t| Self(Arc::new(t))).map_err(to_python)
     }
 
@@ -100,76 +119,121 @@ fn transpose(rows: &[f64], n: usize, p: usize, columns: &mut Vec<f64>) {
     }
 }
 
-/// `(table, train, test)`.
-pub type SplitTuple<'py> = (usize, PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, i64>);
+/// What is fitted, whatever the rows, columns and strengths.
+#[pyclass(frozen, module = "metafit._core")]
+pub struct Recipe(pub Arc<metafit_core::Recipe>);
 
-fn rows(array: &PyReadonlyArray1<'_, i64>) -> Vec<usize> {
-    // a negative number turns into one beyond every table, which the plan refuses
-    array.as_array().iter().map(|&i| usize::try_from(i).unwrap_or(usize::MAX)).collect()
+#[pymethods]
+impl Recipe {
+    /// For more than two classes (`n_classes`, else 1) centre and bounds hold the columns of one class after another.
+    #[new]
+    #[pyo3(signature = (*, loss, loss_parameters, penalty, penalty_parameters, factors, center, lower, upper, groups,
+                        metric, of_max, fit_intercept, standardize, scale_y, n_classes, solver))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        loss: &str,
+        loss_parameters: Vec<f64>,
+        penalty: &str,
+        penalty_parameters: Vec<f64>,
+        factors: Option<Floats<'_>>,
+        center: Option<Floats<'_>>,
+        lower: Option<Floats<'_>>,
+        upper: Option<Floats<'_>>,
+        groups: Option<Ints<'_>>,
+        metric: Option<PyReadonlyArray2<'_, f64>>,
+        of_max: bool,
+        fit_intercept: bool,
+        standardize: bool,
+        scale_y: bool,
+        n_classes: usize,
+        solver: &str,
+    ) -> PyResult<Self> {
+        let penalty = Penalty {
+            kind: PenaltyKind::named(penalty, &penalty_parameters).map_err(to_python)?,
+            factors: to_vec(factors),
+            center: to_vec(center),
+            lower: to_vec(lower),
+            upper: to_vec(upper),
+            groups: groups.as_ref().map(numbers),
+            metric: metric.map(|m| m.as_array().iter().copied().collect()),
+        };
+        let loss = LossKind::named(loss, &loss_parameters).map_err(to_python)?;
+        let solver = Solver::named(solver).map_err(to_python)?;
+        let recipe =
+            metafit_core::Recipe { loss, penalty, n_classes, solver, of_max, fit_intercept, standardize, scale_y };
+        Ok(Self(Arc::new(recipe)))
+    }
 }
 
-pub fn split((table, train, test): &SplitTuple<'_>) -> Split {
-    Split { table: *table, train: rows(train), test: rows(test) }
-}
-
-/// A cell as Python objects with these attributes describe it. For more than two classes (`n_classes`, else 1) centre
-/// and bounds hold the columns of one class after another.
+/// Arrays one after another, and where each ends.
 #[derive(FromPyObject)]
-pub struct CellRequest<'py> {
-    split: usize,
-    columns: Option<PyReadonlyArray1<'py, i64>>,
-    loss: String,
-    loss_parameters: Vec<f64>,
-    penalty: String,
-    penalty_parameters: Vec<f64>,
-    factors: Option<PyReadonlyArray1<'py, f64>>,
-    center: Option<PyReadonlyArray1<'py, f64>>,
-    lower: Option<PyReadonlyArray1<'py, f64>>,
-    upper: Option<PyReadonlyArray1<'py, f64>>,
-    groups: Option<PyReadonlyArray1<'py, i64>>,
-    metric: Option<PyReadonlyArray2<'py, f64>>,
-    alphas: PyReadonlyArray1<'py, f64>,
-    of_max: bool,
-    fit_intercept: bool,
-    standardize: bool,
-    scale_y: bool,
-    n_classes: usize,
-    solver: String,
+pub struct Ragged<'py, T: numpy::Element>(PyReadonlyArray1<'py, T>, Ints<'py>);
+
+impl<T: numpy::Element + Copy> Ragged<'_, T> {
+    fn parts<U>(&self, convert: impl Fn(T) -> U + Copy) -> PyResult<Vec<Arc<[U]>>> {
+        let (values, mut start) = (self.0.as_array(), 0);
+        let mut parts = Vec::with_capacity(self.1.as_array().len());
+        for end in numbers(&self.1) {
+            if end < start || end > values.len() {
+                return Err(PyValueError::new_err("the ends of parts do not fit their values"));
+            }
+            parts.push((start..end).map(|at| convert(values[at])).collect());
+            start = end;
+        }
+        Ok(parts)
+    }
 }
 
-impl CellRequest<'_> {
-    /// Bytes of the answer: figures of each fit, and its coefficients with the copy that goes out.
-    pub fn answer_bytes(&self, n_columns: usize) -> usize {
-        const FIGURES: usize = 400;
-        let coef = n_columns.saturating_mul(self.n_classes).saturating_mul(2 * size_of::<f64>());
-        self.alphas.len().unwrap_or(0).saturating_mul(coef.saturating_add(FIGURES))
-    }
+/// The entry of that number; `what` names it in an error.
+fn entry<'a, T>(all: &'a [T], number: i64, what: &str) -> PyResult<&'a T> {
+    let found = usize::try_from(number).ok().and_then(|at| all.get(at));
+    found.ok_or_else(|| PyValueError::new_err(format!("cells names {what} {number} of {}", all.len())))
+}
 
-    pub fn split(&self) -> usize {
-        self.split
-    }
+fn row(i: i64) -> usize {
+    usize::try_from(i).unwrap_or(usize::MAX)
+}
 
-    pub fn cell(self) -> PyResult<Cell> {
-        Ok(Cell {
-            split: self.split,
-            columns: self.columns.as_ref().map(rows),
-            loss: LossKind::named(&self.loss, &self.loss_parameters).map_err(to_python)?,
-            penalty: Penalty {
-                kind: PenaltyKind::named(&self.penalty, &self.penalty_parameters).map_err(to_python)?,
-                factors: to_vec(self.factors),
-                center: to_vec(self.center),
-                lower: to_vec(self.lower),
-                upper: to_vec(self.upper),
-                groups: self.groups.as_ref().map(rows),
-                metric: self.metric.map(|m| m.as_array().iter().copied().collect()),
-            },
-            n_classes: self.n_classes,
-            solver: Solver::named(&self.solver).map_err(to_python)?,
-            alphas: self.alphas.as_array().to_vec(),
-            of_max: self.of_max,
-            fit_intercept: self.fit_intercept,
-            standardize: self.standardize,
-            scale_y: self.scale_y,
-        })
+/// Splits by number: their tables, and the sets of rows they train on and are scored on.
+#[derive(FromPyObject)]
+pub struct SplitNumbers<'py>(Ints<'py>, Ints<'py>, Ints<'py>);
+
+impl SplitNumbers<'_> {
+    pub fn splits(&self, sets: &Ragged<'_, i64>) -> PyResult<Vec<Split>> {
+        let sets = sets.parts(row)?;
+        let (tables, train, test) = (self.0.as_array(), self.1.as_array(), self.2.as_array());
+        let numbers = tables.iter().zip(train.iter().zip(test));
+        let split = |(&table, (&train, &test)): (&i64, (&i64, &i64))| {
+            let (train, test) = (entry(&sets, train, "rows")?, entry(&sets, test, "rows")?);
+            Ok(Split { table: row(table), train: train.clone(), test: test.clone() })
+        };
+        numbers.map(split).collect()
+    }
+}
+
+/// Cells by number: their splits, subsets of columns (-1 for all columns), grids of strengths and recipes.
+#[derive(FromPyObject)]
+pub struct CellNumbers<'py>(Ints<'py>, Ints<'py>, Ints<'py>, Ints<'py>);
+
+impl CellNumbers<'_> {
+    pub fn cells(
+        &self,
+        subsets: &Ragged<'_, i64>,
+        grids: &Ragged<'_, f64>,
+        recipes: &[PyRef<'_, Recipe>],
+    ) -> PyResult<Vec<Cell>> {
+        let (subsets, grids) = (subsets.parts(row)?, grids.parts(|alpha| alpha)?);
+        let (splits, columns) = (self.0.as_array(), self.1.as_array());
+        let (alphas, of_recipes) = (self.2.as_array(), self.3.as_array());
+        let numbers = splits.iter().zip(columns).zip(alphas.iter().zip(of_recipes));
+        let cell = |((&split, &subset), (&grid, &recipe)): ((&i64, &i64), (&i64, &i64))| {
+            Ok(Cell {
+                split: row(split),
+                columns: if subset < 0 { None } else { Some(entry(&subsets, subset, "subset")?.clone()) },
+                alphas: entry(&grids, grid, "grid")?.clone(),
+                recipe: entry(recipes, recipe, "recipe")?.0.clone(),
+            })
+        };
+        numbers.map(cell).collect()
     }
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errors::to_python;
-use crate::request::{CellRequest, SplitTuple, Table, split};
+use crate::request::{CellNumbers, Ragged, Recipe, SplitNumbers, Table};
 use crate::response::arrays;
 
 /// How often a running call looks for Ctrl-C and reports progress.
@@ -16,13 +16,18 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Solves every cell and returns flat arrays; `progress(done, total)` is called now and then.
 #[pyfunction]
-#[pyo3(signature = (tables, splits, cells, *, tol, max_iter, impute, keep_coef, n_threads, progress))]
+#[pyo3(signature = (tables, rows, splits, subsets, grids, recipes, cells, *, tol, max_iter, impute, keep_coef,
+                    n_threads, progress))]
 #[allow(clippy::too_many_arguments)]
 pub fn run_cells<'py>(
     py: Python<'py>,
     tables: Vec<PyRef<'py, Table>>,
-    splits: Vec<SplitTuple<'py>>,
-    cells: Vec<CellRequest<'py>>,
+    rows: Ragged<'py, i64>,
+    splits: SplitNumbers<'py>,
+    subsets: Ragged<'py, i64>,
+    grids: Ragged<'py, f64>,
+    recipes: Vec<PyRef<'py, Recipe>>,
+    cells: CellNumbers<'py>,
     tol: f64,
     max_iter: usize,
     impute: bool,
@@ -30,16 +35,12 @@ pub fn run_cells<'py>(
     n_threads: Option<usize>,
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let width = |cell: &CellRequest<'_>| {
-        let table = splits.get(cell.split()).and_then(|split| tables.get(split.0));
-        table.map_or(0, |table| if keep_coef { table.0.n_columns() } else { 0 })
-    };
-    reserve(cells.iter().map(|c| c.answer_bytes(width(c))).fold(0, usize::saturating_add)).map_err(to_python)?;
     let tables = tables.iter().map(|t| t.0.clone()).collect();
-    let splits = splits.iter().map(split).collect();
-    let cells = cells.into_iter().map(CellRequest::cell).collect::<PyResult<_>>()?;
+    let splits = splits.splits(&rows)?;
+    let cells = cells.cells(&subsets, &grids, &recipes)?;
     let settings = Settings { tol, max_iter, impute, keep_coef, n_threads };
     let plan = Plan::new(tables, splits, cells, settings).map_err(to_python)?;
+    reserve(plan.answer_bytes()).map_err(to_python)?;
     let paths = if plan.is_small() {
         py.detach(|| plan.run(&AtomicBool::new(false), &AtomicUsize::new(0))).map_err(to_python)?
     } else {

@@ -31,7 +31,9 @@ impl Plan {
     /// Checks that the parts fit together.
     pub fn new(tables: Vec<Arc<Table>>, splits: Vec<Split>, cells: Vec<Cell>, settings: Settings) -> Result<Self> {
         splits.iter().try_for_each(|split| check_split(split, &tables))?;
-        cells.iter().try_for_each(|cell| check_cell(cell, &splits, &tables))?;
+        for (c, cell) in cells.iter().enumerate() {
+            check_cell(cell, c.checked_sub(1).map(|before| &cells[before]), &splits, &tables)?;
+        }
         if !settings.impute {
             tables.iter().try_for_each(check_complete)?;
         }
@@ -43,12 +45,24 @@ impl Plan {
         self.cells.len()
     }
 
+    /// Bytes of the answer: figures of each fit, and its coefficients with the copy that goes out.
+    pub fn answer_bytes(&self) -> usize {
+        const FIGURES: usize = 400;
+        let of_cell = |cell: &Cell| {
+            let width =
+                if self.settings.keep_coef { self.tables[self.splits[cell.split].table].n_columns() } else { 0 };
+            let coef = width.saturating_mul(cell.n_classes).saturating_mul(2 * size_of::<f64>());
+            cell.alphas.len().saturating_mul(coef.saturating_add(FIGURES))
+        };
+        self.cells.iter().map(of_cell).fold(0, usize::saturating_add)
+    }
+
     /// Rough number of floating-point operations, to tell a call that deserves threads from one that does not.
     fn work(&self) -> f64 {
         let of_cell = |cell: &Cell| {
             let split = &self.splits[cell.split];
             let table = &self.tables[split.table];
-            let k = cell.columns.as_ref().map_or(table.n_columns(), Vec::len) as f64;
+            let k = cell.columns.as_ref().map_or(table.n_columns(), |columns| columns.len()) as f64;
             let stored = table.n_stored() as f64 / (table.n_rows() * table.n_columns()).max(1) as f64;
             let of_row = (k * stored + 10.0) * k.min(50.0);
             (split.train.len() + split.test.len()) as f64 * of_row * cell.alphas.len().max(1) as f64
@@ -144,27 +158,39 @@ fn check_split(split: &Split, tables: &[Arc<Table>]) -> Result<()> {
         Some(table) => table.n_rows(),
         None => return Err(Error::invalid("splits", format!("names table {} of {}", split.table, tables.len()))),
     };
-    match split.train.iter().chain(&split.test).find(|i| **i >= n) {
+    match split.train.iter().chain(&*split.test).find(|i| **i >= n) {
         Some(row) => Err(Error::invalid("folds", format!("names row {row} of a table with {n} rows"))),
         None => Ok(()),
     }
 }
 
-fn check_cell(cell: &Cell, splits: &[Split], tables: &[Arc<Table>]) -> Result<()> {
+/// Checks a cell; what the one `before` it shares has been.
+fn check_cell(cell: &Cell, before: Option<&Cell>, splits: &[Split], tables: &[Arc<Table>]) -> Result<()> {
     let Some(split) = splits.get(cell.split) else {
         return Err(Error::invalid("cells", format!("names split {} of {}", cell.split, splits.len())));
     };
+    let width = |cell: &Cell| tables[splits[cell.split].table].n_columns();
     let p = tables[split.table].n_columns();
-    cell.penalty.check(p, cell.n_classes)?;
-    cell.solver.check(cell.loss, cell.n_classes, &cell.penalty)?;
-    if let Some(bad) = cell.alphas.iter().find(|a| !(a.is_finite() && **a >= 0.0)) {
-        return Err(Error::invalid("alphas", format!("holds {bad}, has to be finite and at least 0")));
+    let before = before.filter(|before| width(before) == p);
+    if !before.is_some_and(|before| Arc::ptr_eq(&before.recipe, &cell.recipe)) {
+        cell.penalty.check(p, cell.n_classes)?;
+        cell.solver.check(cell.loss, cell.n_classes, &cell.penalty)?;
+    }
+    if !before.is_some_and(|before| Arc::ptr_eq(&before.alphas, &cell.alphas)) {
+        check_alphas(&cell.alphas)?;
     }
     let columns = cell.columns.as_deref().unwrap_or_default();
     if columns.iter().any(|j| *j >= p) || columns.windows(2).any(|w| w[0] >= w[1]) {
         return Err(Error::invalid("subsets", format!("wants ascending column numbers below {p}")));
     }
     Ok(())
+}
+
+fn check_alphas(alphas: &[f64]) -> Result<()> {
+    match alphas.iter().find(|a| !(a.is_finite() && **a >= 0.0)) {
+        Some(bad) => Err(Error::invalid("alphas", format!("holds {bad}, has to be finite and at least 0"))),
+        None => Ok(()),
+    }
 }
 
 fn check_complete(table: &Arc<Table>) -> Result<()> {
@@ -227,7 +253,7 @@ impl SplitData<'_> {
     /// (an imputed value changes with the training set), from the rows otherwise.
     pub(crate) fn moments(&self, shared: &Shared<'_>) -> Arc<Moments> {
         self.moments.get(|| match self.membership {
-            Some(Membership { partition, fold }) if !self.table.has_missing => {
+            Some(Membership { partition, fold }) if !self.table.has_missing() => {
                 let (partition, slot) = &shared.partitions[partition];
                 slot.get(|| FoldMoments::new(self.table, &partition.folds)).without(fold)
             }

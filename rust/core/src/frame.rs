@@ -47,7 +47,7 @@ impl Frame {
     /// alpha sd on `|w|` and alpha on `w^2`.
     pub fn new(cell: &Cell, stats: &ColumnStats, target_sd: f64) -> Self {
         let all: Vec<usize> = (0..stats.mean.len()).collect();
-        let allowed = cell.columns.as_ref().unwrap_or(&all);
+        let allowed = cell.columns.as_deref().unwrap_or(&all);
         let mut frame = Self {
             free: vec![],
             n_classes: cell.n_classes,

@@ -39,5 +39,5 @@ pub use batch::Plan;
 pub use error::{Error, Result};
 pub use matrix::{Csc, Values};
 pub use path::{Fit, Path};
-pub use problem::{Cell, Settings, Split, Table};
+pub use problem::{Cell, Features, Recipe, Settings, Split, Table};
 pub use solver::newton::Status;

@@ -55,7 +55,7 @@ pub fn find_partitions(splits: &[Split]) -> (Vec<Partition>, Vec<Option<Membersh
 
 /// All rows of a split, ascending; `None` where one occurs twice.
 fn rows_of(split: &Split) -> Option<Vec<usize>> {
-    let mut rows: Vec<usize> = split.train.iter().chain(&split.test).copied().collect();
+    let mut rows: Vec<usize> = split.train.iter().chain(&*split.test).copied().collect();
     rows.sort_unstable();
     rows.windows(2).all(|w| w[0] < w[1]).then_some(rows)
 }
@@ -64,7 +64,7 @@ fn rows_of(split: &Split) -> Option<Vec<usize>> {
 fn drafts(splits: &[Split], members: &[usize]) -> Vec<Draft> {
     let mut drafts: Vec<Draft> = Vec::new();
     for &s in members {
-        let mut test = splits[s].test.clone();
+        let mut test = splits[s].test.to_vec();
         test.sort_unstable();
         match drafts.iter_mut().find(|d| test.iter().all(|row| d.covered.binary_search(row).is_err())) {
             Some(draft) => draft.add(s, test),
@@ -84,7 +84,7 @@ impl Draft {
 
 /// Ascending rows of each fold and, last, the rows of no fold, so that every training set is a union of others.
 fn folds(splits: &[Split], draft: &Draft, rows: &[usize]) -> Vec<Vec<usize>> {
-    let mut folds: Vec<Vec<usize>> = draft.split_of_fold.iter().map(|&s| splits[s].test.clone()).collect();
+    let mut folds: Vec<Vec<usize>> = draft.split_of_fold.iter().map(|&s| splits[s].test.to_vec()).collect();
     folds.iter_mut().for_each(|f| f.sort_unstable());
     let rest: Vec<usize> = rows.iter().copied().filter(|row| draft.covered.binary_search(row).is_err()).collect();
     if !rest.is_empty() {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn split(train: &[usize], test: &[usize]) -> Split {
-        Split { table: 0, train: train.to_vec(), test: test.to_vec() }
+        Split { table: 0, train: train.into(), test: test.into() }
     }
 
     #[test]

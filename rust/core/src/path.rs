@@ -11,7 +11,7 @@ use crate::loss::{Loss, LossKind, Quantile, Squared, with_loss};
 use crate::matrix::Matrix;
 use crate::metric::{Rows, score};
 use crate::penalty::ScaledPenalty;
-use crate::problem::{Cell, Settings};
+use crate::problem::{Cell, Recipe, Settings};
 use crate::solver::newton::{Report, Status, Stop};
 use crate::solver::{
     Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
@@ -169,7 +169,7 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
         kkt: nan,
         scores: vec![nan; scores],
     };
-    let alphas = if cell.of_max { vec![nan; cell.alphas.len()] } else { cell.alphas.clone() };
+    let alphas = if cell.of_max { vec![nan; cell.alphas.len()] } else { cell.alphas.to_vec() };
     Path { alpha_max: nan, alphas, fits: vec![fit; cell.alphas.len()] }
 }
 
@@ -190,7 +190,7 @@ impl Work<'_> {
     fn softmax<'d>(&self, design: &'d Design) -> Softmax<'d> {
         let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
         let base = self.frame.base(design);
-        let Cell { n_classes, fit_intercept, .. } = *self.cell;
+        let Recipe { n_classes, fit_intercept, .. } = **self.cell;
         Softmax::new(n_classes, columns, &design.y, &design.omega, base, fit_intercept)
     }
 
@@ -398,7 +398,7 @@ impl Work<'_> {
         let p = self.data.table.n_columns();
         for (at, w) in coef.iter().enumerate().filter(|(_, w)| **w != 0.0) {
             let (class, j) = (at / p, at % p);
-            let missing = self.data.table.has_missing.then(|| self.frame.mean_of(j));
+            let missing = self.data.table.has_missing().then(|| self.frame.mean_of(j));
             rows.x.column(j).add_to(*w, missing, &mut eta[class * n..(class + 1) * n]);
         }
         if self.cell.n_classes > 1 {

@@ -1,26 +1,34 @@
 //! A checked view of what is to be fitted: tables, the rows of each split, and the cells of the plan.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
 use crate::matrix::{Csc, Matrix, Values};
 use crate::penalty::Penalty;
 use crate::solver::Solver;
 
-/// One table: rows `x_i` (column-major or compressed columns), targets, row weights and offsets. NaN in `x` marks a
-/// missing value.
-#[derive(Debug, Clone)]
-pub struct Table {
+/// The columns of X (one after another, or compressed), checked. Tables that differ in targets, weights or offsets share
+/// one; NaN marks a missing value.
+#[derive(Debug)]
+pub struct Features {
     n_rows: usize,
     n_columns: usize,
     x: Matrix,
+    has_missing: bool,
+}
+
+/// One table: rows `x_i`, targets, row weights and offsets.
+#[derive(Debug, Clone)]
+pub struct Table {
+    features: Arc<Features>,
     /// Targets, one a row.
     pub y: Vec<f64>,
     /// Row weights `v_i`; `None` means 1.
     pub weights: Option<Vec<f64>>,
     /// Offsets `o_i`; `None` means 0.
     pub offset: Option<Vec<f64>>,
-    /// Whether a value of `x` is missing.
-    pub has_missing: bool,
     /// Power of two just below the largest weight. Weights are divided by it, so that their sums cannot overflow;
     /// being a power of two it changes no digit, whichever rows the largest weight stands on.
     pub(crate) weight_unit: f64,
@@ -28,6 +36,36 @@ pub struct Table {
 
 /// Values beyond this, or columns that stay below its inverse, have squares that cannot be told from infinity or 0.
 const LARGEST: f64 = 1e140;
+
+impl Features {
+    /// Takes `n_columns` columns over, one after another.
+    pub fn new(n_rows: usize, n_columns: usize, x: Vec<f64>) -> Result<Self> {
+        if x.len() != n_rows * n_columns {
+            return Err(Error::invalid("X", format!("{} values for {n_rows} x {n_columns}", x.len())));
+        }
+        Self::of(Matrix::Dense { n_rows, values: x }, n_rows, n_columns)
+    }
+
+    /// Takes compressed columns over, which are never written out.
+    pub fn new_sparse(n_rows: usize, x: Csc) -> Result<Self> {
+        let n_columns = x.n_columns();
+        Self::of(Matrix::Sparse(x), n_rows, n_columns)
+    }
+
+    fn of(x: Matrix, n_rows: usize, n_columns: usize) -> Result<Self> {
+        let mut has_missing = false;
+        for j in 0..n_columns {
+            let (largest, missing) = extent(x.column(j).stored());
+            has_missing |= missing;
+            if largest.is_infinite() {
+                let (row, column) = x.stored().iter().position(|v| v.is_infinite()).map_or((0, j), |at| x.place_of(at));
+                return Err(Error::NotFinite { argument: "X", row, column: Some(column) });
+            }
+            check_scale("X", largest, Some(j))?;
+        }
+        Ok(Self { n_rows, n_columns, x, has_missing })
+    }
+}
 
 impl Table {
     /// Takes the arrays over and checks their lengths and values. `x` holds column after column.
@@ -39,84 +77,68 @@ impl Table {
         weights: Option<Vec<f64>>,
         offset: Option<Vec<f64>>,
     ) -> Result<Self> {
-        if x.len() != n_rows * n_columns {
-            return Err(Error::invalid("X", format!("{} values for {n_rows} x {n_columns}", x.len())));
-        }
-        Self::of(Matrix::Dense { n_rows, values: x }, n_rows, n_columns, y, weights, offset)
+        Self::on(Arc::new(Features::new(n_rows, n_columns, x)?), y, weights, offset)
     }
 
-    /// A table of compressed columns, which are never written out.
-    pub fn new_sparse(
-        n_rows: usize,
-        x: Csc,
+    /// A table of columns that others may share.
+    pub fn on(
+        features: Arc<Features>,
         y: Vec<f64>,
         weights: Option<Vec<f64>>,
         offset: Option<Vec<f64>>,
     ) -> Result<Self> {
-        let n_columns = x.n_columns();
-        Self::of(Matrix::Sparse(x), n_rows, n_columns, y, weights, offset)
-    }
-
-    fn of(
-        x: Matrix,
-        n_rows: usize,
-        n_columns: usize,
-        y: Vec<f64>,
-        weights: Option<Vec<f64>>,
-        offset: Option<Vec<f64>>,
-    ) -> Result<Self> {
-        check_vector("y", &y, n_rows)?;
+        check_vector("y", &y, features.n_rows)?;
         if let Some(offset) = &offset {
-            check_vector("offset", offset, n_rows)?;
+            check_vector("offset", offset, features.n_rows)?;
         }
         if let Some(weights) = &weights {
-            check_vector("sample_weight", weights, n_rows)?;
+            check_vector("sample_weight", weights, features.n_rows)?;
             check_weights(weights)?;
-        }
-        let mut has_missing = false;
-        for j in 0..n_columns {
-            let (largest, missing) = extent(x.column(j).stored());
-            has_missing |= missing;
-            if largest.is_infinite() {
-                let (row, column) = x.stored().iter().position(|v| v.is_infinite()).map_or((0, j), |at| x.place_of(at));
-                return Err(Error::NotFinite { argument: "X", row, column: Some(column) });
-            }
-            check_scale("X", largest, Some(j))?;
         }
         check_scale("y", extent(&y).0, None)?;
         let largest = weights.iter().flatten().fold(0.0, |a: f64, w| a.max(*w));
         let weight_unit = if largest > 0.0 { largest.log2().floor().clamp(-1000.0, 1000.0).exp2() } else { 1.0 };
-        Ok(Self { n_rows, n_columns, x, y, weights, offset, has_missing, weight_unit })
+        Ok(Self { features, y, weights, offset, weight_unit })
+    }
+
+    /// Its columns, of which tables share one [`Arc`].
+    pub fn features(&self) -> &Arc<Features> {
+        &self.features
     }
 
     /// Number of rows.
     pub fn n_rows(&self) -> usize {
-        self.n_rows
+        self.features.n_rows
     }
 
     /// Number of columns of X.
     pub fn n_columns(&self) -> usize {
-        self.n_columns
+        self.features.n_columns
     }
 
     /// Column j of X.
     pub fn column(&self, j: usize) -> Values<'_> {
-        self.x.column(j)
+        self.features.x.column(j)
     }
 
     /// Whether X is kept as compressed columns.
     pub fn is_sparse(&self) -> bool {
-        matches!(self.x, Matrix::Sparse(_))
+        matches!(self.features.x, Matrix::Sparse(_))
+    }
+
+    /// Whether a value of X is missing.
+    pub fn has_missing(&self) -> bool {
+        self.features.has_missing
     }
 
     /// Number of values of X that are kept.
     pub fn n_stored(&self) -> usize {
-        self.x.stored().len()
+        self.features.x.stored().len()
     }
 
     /// Some rows of X, in this order.
     pub(crate) fn pick(&self, rows: &[usize]) -> Matrix {
-        self.x.pick(rows, self.n_rows)
+        self.features.x.pick(rows, self.n_rows())
     }
 
     /// Weight of row i.
@@ -131,7 +153,9 @@ impl Table {
 
     /// First missing value as (row, column).
     pub fn first_missing(&self) -> Option<(usize, usize)> {
-        self.x.stored().iter().position(|v| v.is_nan()).map(|at| self.x.place_of(at))
+        let Features { x, has_missing, .. } = &*self.features;
+        let at = if *has_missing { x.stored().iter().position(|v| v.is_nan()) } else { None };
+        at.map(|at| x.place_of(at))
     }
 }
 
@@ -171,18 +195,36 @@ pub struct Split {
     /// Index of the table.
     pub table: usize,
     /// Training rows.
-    pub train: Vec<usize>,
+    pub train: Arc<[usize]>,
     /// Held-out rows.
-    pub test: Vec<usize>,
+    pub test: Arc<[usize]>,
 }
 
-/// One path of fits: a loss, a penalty and a column subset on the training rows of one split.
+/// One path of fits: a recipe, strengths and a column subset on the training rows of one split.
 #[derive(Debug, Clone)]
 pub struct Cell {
     /// Index of the split.
     pub split: usize,
     /// Columns that may differ from 0, ascending; `None` means all.
-    pub columns: Option<Vec<usize>>,
+    pub columns: Option<Arc<[usize]>>,
+    /// Strengths, in any order; they are solved from the largest to the smallest.
+    pub alphas: Arc<[f64]>,
+    /// What is fitted, which cells of a call share.
+    pub recipe: Arc<Recipe>,
+}
+
+/// A cell is read as its recipe, with a place in the call.
+impl Deref for Cell {
+    type Target = Recipe;
+
+    fn deref(&self) -> &Recipe {
+        &self.recipe
+    }
+}
+
+/// What is fitted, on whichever rows and columns and at whichever strengths.
+#[derive(Debug, Clone)]
+pub struct Recipe {
     /// The loss L.
     pub loss: LossKind,
     /// The penalty Omega.
@@ -191,9 +233,7 @@ pub struct Cell {
     pub n_classes: usize,
     /// Which solver to take.
     pub solver: Solver,
-    /// Strengths, in any order; they are solved from the largest to the smallest.
-    pub alphas: Vec<f64>,
-    /// Whether `alphas` are multiples of the cell's own `alpha_max`.
+    /// Whether strengths are multiples of the cell's own `alpha_max`.
     pub of_max: bool,
     /// Whether to fit the intercept b.
     pub fit_intercept: bool,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use metafit_core::loss::LossKind;
 use metafit_core::penalty::{Penalty, PenaltyKind};
 use metafit_core::solver::Solver;
-use metafit_core::{Cell, Csc, Fit, Path, Plan, Settings, Split, Status, Table};
+use metafit_core::{Cell, Csc, Features, Fit, Path, Plan, Recipe, Settings, Split, Status, Table};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -40,7 +40,8 @@ impl Given {
             starts.push(rows.len());
         }
         let x = Csc::new(self.n_rows(), starts, rows, values).unwrap();
-        Table::new_sparse(self.n_rows(), x, self.y.clone(), self.weights.clone(), self.offset.clone()).unwrap()
+        let x = Arc::new(Features::new_sparse(self.n_rows(), x).unwrap());
+        Table::on(x, self.y.clone(), self.weights.clone(), self.offset.clone()).unwrap()
     }
 }
 
@@ -105,7 +106,7 @@ fn splits(n: usize) -> Vec<Split> {
     let half = |odd: usize| (0..n).filter(|i| i % 2 == odd).collect::<Vec<usize>>();
     let jumbled = (0..n).map(|i| (i * i + 3) % (n - 2)).collect();
     [((0..n).collect(), vec![]), (half(0), half(1)), (half(1), half(0)), (jumbled, vec![n - 1, n - 2, 0])]
-        .map(|(train, test)| Split { table: 0, train, test })
+        .map(|(train, test): (Vec<usize>, Vec<usize>)| Split { table: 0, train: train.into(), test: test.into() })
         .to_vec()
 }
 
@@ -154,19 +155,18 @@ fn cell(split: usize, request: &Request, p: usize, alphas: &[f64]) -> Cell {
     let first = |values: &Option<Vec<f64>>| values.as_ref().map(|v| v[..p].to_vec());
     let penalty =
         Penalty { factors: first(&request.factors), center: first(&request.center), ..penalty(request.l1_ratio) };
-    Cell {
-        split,
-        columns: request.odd_only.then(|| (0..p).filter(|j| j % 2 == 1).collect()),
+    let recipe = Recipe {
         loss: LossKind::named(request.loss, &[]).unwrap(),
         penalty,
         n_classes: 1,
         solver: Solver::Auto,
-        alphas: alphas.to_vec(),
         of_max: false,
         fit_intercept: request.fit_intercept,
         standardize: request.standardize,
         scale_y: false,
-    }
+    };
+    let columns = request.odd_only.then(|| (0..p).filter(|j| j % 2 == 1).collect());
+    Cell { split, columns, alphas: alphas.into(), recipe: Arc::new(recipe) }
 }
 
 /// Whether two columns differ on these rows by a factor (and a constant, if `centred`), as two with a single value
@@ -240,7 +240,7 @@ fn a_missing_held_out_value_counts_as_the_training_mean() {
         weights: None,
         offset: None,
     };
-    let split = Split { table: 0, train: (0..6).collect(), test: vec![6, 7] };
+    let split = Split { table: 0, train: (0..6).collect(), test: [6, 7].into() };
     let fit = |last, impute| {
         let cell = cell(0, &plain("squared", 0.0), 1, &[0.1]);
         run(table(last).sparse(), std::slice::from_ref(&split), &[cell], impute, 0.0).remove(0).fits.remove(0)
@@ -256,7 +256,7 @@ fn dependent_unpenalised_columns_have_the_least_norm_and_say_so() {
     let second = first.iter().map(|v| v.map(|v| 2.0 * v)).collect();
     let y = first.iter().map(|v| 5.0 * v.unwrap_or(0.0) + 1.0).collect();
     let given = Given { columns: vec![first, second], y, weights: None, offset: None };
-    let split = Split { table: 0, train: (0..12).collect(), test: vec![] };
+    let split = Split { table: 0, train: (0..12).collect(), test: [].into() };
     let cell = cell(0, &plain("squared", 0.0), 2, &[0.0]);
     let fit = run(given.sparse(), &[split], &[cell], false, 1e-8).remove(0).fits.remove(0);
     assert_eq!(fit.report.status, Status::RankDeficient);

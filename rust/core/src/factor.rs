@@ -45,8 +45,8 @@ impl Factor {
         self.shares.iter().copied().fold(1.0, f64::min)
     }
 
-    /// Factorises the k x k matrix whose columns `write` puts into place, on and below the diagonal; false, and nothing
-    /// factorised, where a pivot is not positive. Up to `capacity` columns can be there in the end.
+    /// Factorises the k x k matrix whose columns `write` puts into place, on and below the diagonal; false, and no column
+    /// kept, where a pivot is not positive. Up to `capacity` columns can be there in the end.
     pub fn refresh(&mut self, k: usize, capacity: usize, mut write: impl FnMut(usize, &mut [f64])) -> bool {
         self.k = k;
         self.stride = padded(capacity);

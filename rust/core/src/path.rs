@@ -390,7 +390,7 @@ impl Work<'_> {
     fn score(&self, rows: &HeldOut, coef: &[f64], intercept: &[f64]) -> Vec<f64> {
         let n = rows.y.len();
         if let (LossKind::Squared(_), Matrix::Dense { values, .. }) = (self.cell.loss, &rows.x)
-            && !self.data.table.has_missing
+            && !self.data.table.has_missing()
         {
             return squared_scores(rows, values, coef, intercept[0]).to_vec();
         }

@@ -141,12 +141,13 @@ impl Descent {
         let floor = accuracy.max(ROUNDING) * form.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
         let mut smallest: f64 = 1.0;
         for _ in 0..=b.len() {
-            let pivot = self.factorise(form, penalty, b);
-            smallest = smallest.min(pivot);
-            match self.refine(form, penalty, b, pivot, floor) {
-                None => return (false, 0.0),
-                Some(true) => {}
-                Some(false) => return (self.is_optimal(penalty, b, floor), smallest),
+            if !self.update(form, penalty, b) {
+                self.renew(form, penalty, b);
+            }
+            let Some(crossed) = self.refine(form, penalty, b, floor) else { return (false, 0.0) };
+            smallest = smallest.min(self.pivot());
+            if !crossed {
+                return (self.is_optimal(penalty, b, floor), smallest);
             }
         }
         (false, smallest)
@@ -155,17 +156,10 @@ impl Descent {
     /// Newton steps with the factor until the active columns' slopes are those of the penalty up to `floor`, or one meets
     /// a kink (true). The first step leaves what rounding does, or, where the factor is of a penalty with a larger square,
     /// a part of what there was: then the matrix factorised is above that of the problem, and every step goes downhill.
-    fn refine(
-        &mut self,
-        form: Form<'_>,
-        penalty: &ScaledPenalty,
-        b: &mut [f64],
-        pivot: f64,
-        floor: f64,
-    ) -> Option<bool> {
+    fn refine(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> Option<bool> {
         let mut left = self.rest(penalty, b);
         loop {
-            if !self.solve(form, penalty, pivot) {
+            if !self.solve(form, penalty) {
                 return None;
             }
             let crossed = self.walk(penalty, b);
@@ -175,38 +169,34 @@ impl Descent {
                 return Some(crossed);
             }
             if now.is_nan() || now > SLOW * left {
-                let renewed = self.is_stale && self.renew(form, penalty, b) > 0.0;
-                if !renewed {
+                if !self.is_stale {
                     return Some(false);
                 }
+                self.renew(form, penalty, b);
                 self.rest(penalty, b);
             }
             left = now;
         }
     }
 
-    /// Factorises `G + diag l2` on the columns that are not held; the smallest squared pivot, 0 for a singular matrix.
-    fn factorise(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
-        if self.update(form, penalty, b) { self.pivot() } else { self.renew(form, penalty, b) }
-    }
-
+    /// Smallest squared pivot of the factor, 0 for a singular matrix.
     fn pivot(&self) -> f64 {
         let pivot = self.factor.smallest_pivot();
-        if pivot > SINGULAR { pivot } else { 0.0 }
+        if self.factor.len() == self.active.len() && pivot > SINGULAR { pivot } else { 0.0 }
     }
 
-    fn renew(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
+    /// Factorises `G + diag l2` on the columns that are not held.
+    fn renew(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) {
         self.is_stale = false;
         self.active.clear();
         self.active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
         self.is_plain = self.active.iter().all(|&j| penalty.l2[j] == 0.0);
         let active = &self.active;
-        let whole = self.factor.refresh(active.len(), form.stride, |a, out| {
+        self.factor.refresh(active.len(), form.stride, |a, out| {
             let column = form.column(active[a]);
             out[a..].iter_mut().zip(&active[a..]).for_each(|(o, &i)| *o = column[i]);
             out[a] += penalty.l2[active[a]];
         });
-        if whole { self.pivot() } else { 0.0 }
     }
 
     /// Brings the last factor up to date where its columns are the same but for a few: those before the first that has left
@@ -222,7 +212,7 @@ impl Descent {
         }
         self.factor.truncate(kept);
         self.active.truncate(kept);
-        self.is_stale = !is_plain;
+        (self.is_plain, self.is_stale) = (is_plain, !is_plain);
         self.is_active.clear();
         self.is_active.resize(b.len(), false);
         self.active.iter().for_each(|&j| self.is_active[j] = true);
@@ -252,8 +242,8 @@ impl Descent {
     }
 
     /// Turns that into the Newton step: of a singular system, the shortest one. False where there is none.
-    fn solve(&mut self, form: Form<'_>, penalty: &ScaledPenalty, pivot: f64) -> bool {
-        if pivot > 0.0 {
+    fn solve(&mut self, form: Form<'_>, penalty: &ScaledPenalty) -> bool {
+        if self.pivot() > 0.0 {
             self.factor.solve(&mut self.step);
             return true;
         }

@@ -13,6 +13,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::design::Design;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use crate::metric::Baseline;
 use crate::moments::{FoldMoments, Moments};
 use crate::partition::{Membership, Partition, find_partitions};
 use crate::path::{Path, solve_path};
@@ -319,6 +320,8 @@ pub(crate) struct HeldOut {
     pub(crate) y: Vec<f64>,
     pub(crate) offset: Vec<f64>,
     pub(crate) weights: Vec<f64>,
+    /// What all squared errors of these rows are compared with, once it is asked for.
+    pub(crate) baseline: OnceLock<Option<Baseline>>,
 }
 
 impl SplitData<'_> {
@@ -348,6 +351,7 @@ impl SplitData<'_> {
                 y: rows.iter().map(|&i| table.y[i]).collect(),
                 offset: rows.iter().map(|&i| table.offset_of(i)).collect(),
                 weights: rows.iter().map(|&i| table.weight(i)).collect(),
+                baseline: OnceLock::new(),
             }
         })
     }

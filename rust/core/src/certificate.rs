@@ -15,6 +15,9 @@ use crate::solver::Model;
 
 /// Gap of the model's position `b`; infinite where no dual point is feasible.
 pub fn duality_gap(model: &mut impl Model, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
+    if let Some(gap) = model.short_gap(penalty, b) {
+        return if gap.is_nan() { f64::INFINITY } else { gap };
+    }
     let free = penalty.directions(b);
     let Some(dual) = model.dual(&free) else { return f64::INFINITY };
     let rounding = model.rounding();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::columns::{Column, combine};
 use crate::design::{Design, solver_scale};
+use crate::factor::padded;
 use crate::moments::{ColumnStats, Moments};
 use crate::penalty::{Block, Curve, Metric, PenaltyKind, ScaledPenalty, Shares};
 use crate::problem::Cell;
@@ -184,9 +185,9 @@ impl Frame {
         Curve { value: curve.value, slope: curve.slope * unit, curvature: curve.curvature * unit * unit }
     }
 
-    /// What slopes in solver coordinates are divided by to be slopes in the coordinates that are penalised.
-    pub fn units(&self) -> Vec<f64> {
-        self.each_class(|_| self.unit.iter().copied())
+    /// What a slope in solver coordinates is divided by to be one in the coordinates that are penalised.
+    pub fn unit_of(&self, at: usize) -> f64 {
+        self.unit[if self.n_classes == 1 { at } else { at % self.free.len() }]
     }
 
     /// Least strength at which all penalised columns stay at the centre, given the slopes there. A pure L2
@@ -209,17 +210,19 @@ impl Frame {
 
     /// Coefficients of all columns in original units, class after class.
     pub fn coef(&self, b: &[f64]) -> Vec<f64> {
-        let (p, m) = (self.mean.len(), self.free.len());
+        let p = self.mean.len();
         let mut coef = vec![0.0; self.n_classes * p];
         self.origin.iter().for_each(|&(class, j, origin)| coef[class * p + j] = origin);
-        for (at, b) in b.iter().enumerate() {
+        let columns = (0..self.n_classes)
+            .flat_map(|class| self.free.iter().zip(&self.scale).map(move |(&j, scale)| (class * p + j, *scale)));
+        for ((at, (place, scale)), b) in columns.enumerate().zip(b) {
             let (low, high) = self.ends[at];
-            let w = &mut coef[(at / m) * p + self.free[at % m]];
+            let w = &mut coef[place];
             // a change of units by rounding does not lead out of the box, and a bound that is met is met exactly
             *w = match *b {
                 b if b <= self.lower[at] => low,
                 b if b >= self.upper[at] => high,
-                b => (*w + b / self.scale[at % m]).clamp(low, high),
+                b => (*w + b / scale).clamp(low, high),
             };
         }
         coef
@@ -268,13 +271,17 @@ impl Frame {
         let residual =
             |i: usize| product(i, target) - self.origin.iter().map(|(_, j, c)| product(i, *j) * c).sum::<f64>();
         let square = residual(target) - self.origin.iter().map(|(_, j, c)| residual(*j) * c).sum::<f64>();
-        let linear = self.free.iter().zip(&self.scale).map(|(&j, d)| residual(j) / d).collect();
-        let mut gram = Vec::with_capacity(self.free.len().pow(2));
-        for (&j, dj) in self.free.iter().zip(&self.scale) {
-            gram.extend(self.free.iter().zip(&self.scale).map(|(&i, di)| product(i, j) / (di * dj)));
+        let (k, stride) = (self.free.len(), padded(self.free.len()));
+        let mut linear: Vec<f64> = self.free.iter().zip(&self.scale).map(|(&j, d)| residual(j) / d).collect();
+        linear.resize(stride, 0.0);
+        let mut gram = vec![0.0; k * stride];
+        let columns = gram.chunks_exact_mut(stride.max(1)).zip(self.free.iter().zip(&self.scale));
+        for (out, (&j, dj)) in columns {
+            let entries = self.free.iter().zip(&self.scale).map(|(&i, di)| product(i, j) / (di * dj));
+            out.iter_mut().zip(entries).for_each(|(o, entry)| *o = entry);
         }
         // without an intercept the moments are not centred, and there is no mean to add to predictions
         let intercept = if self.fit_intercept { moments.mean[target] } else { 0.0 };
-        Gaussian::new(gram, linear, square.max(0.0), intercept)
+        Gaussian::new(k, gram, linear, square.max(0.0), intercept)
     }
 }

@@ -20,6 +20,7 @@ pub mod certificate;
 mod columns;
 pub mod design;
 pub mod error;
+mod factor;
 pub mod frame;
 mod linalg;
 pub mod loss;

@@ -168,11 +168,18 @@ impl<'a> Values<'a> {
 
     /// Values at `picked` rows. A sparse column has to be one of the table, whose rows ascend.
     pub(crate) fn pick(self, picked: &[usize]) -> Vec<f64> {
+        let mut out = Vec::with_capacity(picked.len());
+        self.pick_into(picked, &mut out);
+        out
+    }
+
+    /// Appends them.
+    pub(crate) fn pick_into(self, picked: &[usize], out: &mut Vec<f64>) {
         match self {
-            Values::Dense(values) => picked.iter().map(|&i| values[i]).collect(),
+            Values::Dense(values) => out.extend(picked.iter().map(|&i| values[i])),
             Values::Sparse { rows, values } => {
                 let value = |&i: &usize| rows.binary_search(&(i as u32)).map_or(0.0, |at| values[at]);
-                picked.iter().map(value).collect()
+                out.extend(picked.iter().map(value));
             }
         }
     }

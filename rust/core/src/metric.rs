@@ -77,6 +77,32 @@ fn indicator(holds: bool) -> f64 {
     f64::from(u8::from(holds))
 }
 
+/// What the errors on some rows are compared with, whatever the predictions.
+#[derive(Debug, Clone, Copy)]
+pub struct Baseline {
+    /// Sum of the weights.
+    pub total: f64,
+    n_rows: usize,
+    /// Whether all y are the same.
+    constant: bool,
+    /// Mean error of the best constant prediction.
+    spread: f64,
+}
+
+impl Baseline {
+    /// Part of the spread about a constant prediction that is explained: `1 - error / spread`. For a constant target 1
+    /// if it is met and 0 if not; undefined for a single row.
+    pub fn explained(&self, error: f64) -> f64 {
+        if self.n_rows < 2 || error.is_nan() {
+            f64::NAN
+        } else if self.constant || self.spread == 0.0 {
+            indicator(error == 0.0)
+        } else {
+            1.0 - error / self.spread
+        }
+    }
+}
+
 /// Held-out rows with their linear predictions, some of them with a positive weight.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
@@ -110,23 +136,24 @@ impl<'a> Rows<'a> {
         self.iter().all(|(y, ..)| y == first).then_some(first)
     }
 
-    /// Part of the spread about a constant prediction that is explained: `1 - error / spread`. For a constant target 1
-    /// if it is met and 0 if not; undefined for a single row.
+    /// See [`Baseline::explained`].
     pub fn explained(&self, error: f64, spread: f64) -> f64 {
-        if self.y.len() < 2 || error.is_nan() {
-            f64::NAN
-        } else if self.constant().is_some() || spread == 0.0 {
-            indicator(error == 0.0)
-        } else {
-            1.0 - error / spread
-        }
+        let baseline =
+            Baseline { total: self.total, n_rows: self.y.len(), constant: self.constant().is_some(), spread };
+        baseline.explained(error)
+    }
+
+    /// What squared errors are compared with: the spread about the mean.
+    pub fn baseline(&self) -> Baseline {
+        let center = self.mean(|y, _| y);
+        let spread = self.mean(|y, _| (y - center).powi(2));
+        Baseline { total: self.total, n_rows: self.y.len(), constant: self.constant().is_some(), spread }
     }
 
     /// `mean_squared_error` and `r2_score` of predictions that belong to eta.
     pub fn squares(&self, predict: impl Fn(f64) -> f64) -> [f64; 2] {
         let error = self.mean(|y, eta| (y - predict(eta)).powi(2));
-        let center = self.mean(|y, _| y);
-        [error, self.explained(error, self.mean(|y, _| (y - center).powi(2)))]
+        [error, self.baseline().explained(error)]
     }
 
     /// Mean deviance, `2 (L - min L)`, and its explained part (D2), for a loss with log link; NaN where a y is outside

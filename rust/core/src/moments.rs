@@ -7,6 +7,7 @@
 use crate::linalg::weighted_gram;
 use crate::matrix::Values;
 use crate::problem::Table;
+use crate::simd::dot;
 
 /// Where each column lies and how far it spreads over a set of rows. Missing values count as the mean.
 #[derive(Debug, Clone)]
@@ -40,18 +41,35 @@ pub(crate) fn gather(column: Values<'_>, rows: &[usize], weights: &[f64]) -> (Ve
 }
 
 fn mean_observed(values: &[f64], weights: &[f64]) -> f64 {
+    let rough = dot(values, weights) / weights.iter().sum::<f64>();
+    if rough.is_nan() {
+        return mean_without_missing(values, weights);
+    }
+    corrected(rough, values.iter().zip(weights))
+}
+
+fn mean_without_missing(values: &[f64], weights: &[f64]) -> f64 {
     let observed = || values.iter().zip(weights).filter(|(v, _)| !v.is_nan());
     let total: f64 = observed().map(|(_, w)| w).sum();
     if total == 0.0 {
         return 0.0;
     }
-    let rough = observed().map(|(v, w)| v * w).sum::<f64>() / total;
-    // the second pass removes the rounding of the first, which matters where the mean dwarfs the spread
-    rough + observed().map(|(v, w)| (v - rough) * w).sum::<f64>() / total
+    corrected(observed().map(|(v, w)| v * w).sum::<f64>() / total, observed())
+}
+
+/// A second pass removes the rounding of the first, which matters where the mean dwarfs the spread.
+fn corrected<'a>(rough: f64, rows: impl Iterator<Item = (&'a f64, &'a f64)>) -> f64 {
+    let (rest, total) = rows.fold((0.0, 0.0), |(rest, total), (v, w)| (rest + (v - rough) * w, total + w));
+    rough + rest / total
 }
 
 fn range(values: &[f64]) -> (f64, f64) {
-    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)))
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for v in values {
+        low = if *v < low { *v } else { low };
+        high = if *v > high { *v } else { high };
+    }
+    (low, high)
 }
 
 /// Weights of some rows in the table's unit.
@@ -71,20 +89,26 @@ impl Moments {
         let rows = weighted_rows(table, rows);
         let weights = weights_of(table, &rows);
         let roots: Vec<f64> = weights.iter().map(|v| v.sqrt()).collect();
-        let target: Vec<f64> = (0..table.n_rows()).map(|i| table.y[i] - table.offset_of(i)).collect();
-        let p = table.n_columns();
-        let (mut mean, mut low, mut high) = (Vec::new(), Vec::new(), Vec::new());
-        let mut centred = Vec::with_capacity(p + 1);
-        for column in (0..p).map(|j| table.column(j)).chain([Values::Dense(&target)]) {
-            let (mut values, center) = gather(column, &rows, &weights);
-            let (lowest, highest) = range(&values);
+        let target: Vec<f64> = rows.iter().map(|&i| table.y[i] - table.offset_of(i)).collect();
+        let (n, p) = (rows.len(), table.n_columns());
+        let (mut mean, mut low, mut high) = (Vec::with_capacity(p + 1), vec![], vec![]);
+        let mut centred = Vec::with_capacity(n * (p + 1));
+        for j in 0..=p {
+            let start = centred.len();
+            if j < p {
+                table.column(j).pick_into(&rows, &mut centred)
+            } else {
+                centred.extend_from_slice(&target)
+            }
+            let values = &mut centred[start..];
+            let center = mean_observed(values, &weights);
+            let (lowest, highest) = range(values);
             values.iter_mut().for_each(|v| *v = if v.is_nan() { 0.0 } else { *v - center });
             mean.push(center);
             low.push(lowest);
             high.push(highest);
-            centred.push(values);
         }
-        let views: Vec<&[f64]> = centred.iter().map(Vec::as_slice).collect();
+        let views: Vec<&[f64]> = if n == 0 { vec![&[]; p + 1] } else { centred.chunks_exact(n).collect() };
         Self { weight: weights.iter().sum(), mean, cross: weighted_gram(&views, &roots), low, high }
     }
 

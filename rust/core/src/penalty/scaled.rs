@@ -64,6 +64,43 @@ pub fn soft_threshold(z: f64, t: f64) -> f64 {
 /// Part of the largest correlation below which another one is rounding.
 const ROUNDING: f64 = 1e-13;
 
+/// `l1 |b| - (u - t) b + (l2 b - t)^2 / (2 l2)`, the share of a column without bounds.
+#[inline(always)]
+fn open_share(b: f64, u: f64, l1: f64, l2: f64) -> f64 {
+    let within = if u > l1 { l1 } else { u };
+    let within = if within < -l1 { -l1 } else { within };
+    let (t, linear) = (u - within, l1 * b.abs() - within * b);
+    let off = l2 * b - t;
+    // without a square the domain ends at l1: what is beyond by rounding of s is no distance
+    let square = if l2 == 0.0 { 0.0 } else { off * off / (2.0 * l2) };
+    square + if linear > 0.0 { linear } else { 0.0 }
+}
+
+/// Sum of a function of four entries of each column, in four running sums that fill a register.
+#[inline(always)]
+fn sum_by_column(of: [&[f64]; 4], value: impl Fn([f64; 4]) -> f64) -> f64 {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let k = of[0].len();
+            let [a, b, c, d] = of.map(|values| values[..k].as_chunks::<4>());
+            let mut sums = [0.0; 4];
+            for ((a, b), (c, d)) in a.0.iter().zip(b.0).zip(c.0.iter().zip(d.0)) {
+                for lane in 0..4 {
+                    sums[lane] += value([a[lane], b[lane], c[lane], d[lane]]);
+                }
+            }
+            let tail = (0..a.1.len()).map(|i| value([a.1[i], b.1[i], c.1[i], d.1[i]])).sum::<f64>();
+            (sums[0] + sums[1]) + (sums[2] + sums[3]) + tail
+        },
+    )
+}
+
+#[inline(always)]
+fn noise(u: &[f64], rounding: f64) -> f64 {
+    u.iter().fold(rounding, |a: f64, v| a.max(ROUNDING * v.abs()))
+}
+
 impl ScaledPenalty {
     /// No penalty and no bounds on `k` columns.
     pub fn none(k: usize) -> Self {
@@ -76,6 +113,15 @@ impl ScaledPenalty {
         Self { l1, l2, lower: vec![f64::NEG_INFINITY; k], upper: vec![f64::INFINITY; k], blocks: vec![], metric: None }
     }
 
+    /// Becomes `alpha` times a penalty of the same shape; a metric that costs nothing is none.
+    pub fn scale_from(&mut self, unit: &Self, alpha: f64) {
+        let scale = |out: &mut Vec<f64>, values: &[f64]| out.iter_mut().zip(values).for_each(|(o, v)| *o = alpha * v);
+        scale(&mut self.l1, &unit.l1);
+        scale(&mut self.l2, &unit.l2);
+        self.blocks.iter_mut().zip(&unit.blocks).for_each(|(block, unit)| block.weight = alpha * unit.weight);
+        self.metric = unit.metric.as_ref().filter(|_| alpha > 0.0).map(|(one, metric)| (alpha * one, metric.clone()));
+    }
+
     /// Number of columns.
     pub fn n_columns(&self) -> usize {
         self.l1.len()
@@ -83,8 +129,11 @@ impl ScaledPenalty {
 
     /// Value at `b`.
     pub fn value(&self, b: &[f64]) -> f64 {
-        let separable: f64 = (0..b.len()).map(|j| self.term(j, b[j])).sum();
-        separable + self.blocks.iter().map(|g| g.value(b)).sum::<f64>() + self.quadratic_value(b)
+        self.separable_value(b) + self.blocks.iter().map(|g| g.value(b)).sum::<f64>() + self.quadratic_value(b)
+    }
+
+    fn separable_value(&self, b: &[f64]) -> f64 {
+        sum_by_column([b, b, &self.l1, &self.l2], |[b, _, l1, l2]| l1 * b.abs() + 0.5 * l2 * b * b)
     }
 
     fn term(&self, j: usize, b: f64) -> f64 {
@@ -129,10 +178,21 @@ impl ScaledPenalty {
         self.lower[j].is_finite() || self.upper[j].is_finite()
     }
 
+    /// Whether there is none at all.
+    fn is_open(&self) -> bool {
+        self.lower.iter().fold(true, |open, low| open & (*low == f64::NEG_INFINITY))
+            & self.upper.iter().fold(true, |open, high| open & (*high == f64::INFINITY))
+    }
+
     /// Whether it is a smooth function on all of space.
     pub fn is_smooth(&self) -> bool {
         let smooth = |j: usize| self.l1[j] == 0.0 && !self.is_bounded(j);
         (0..self.n_columns()).all(smooth) && self.blocks.iter().all(|g| !g.is_active())
+    }
+
+    /// Whether it is a sum of functions of single columns.
+    pub fn is_separable(&self) -> bool {
+        self.metric.is_none() && self.blocks.iter().all(|g| !g.is_active())
     }
 
     /// Whether the columns of the same number as the entries of `true` carry a group norm.
@@ -206,16 +266,38 @@ impl ScaledPenalty {
         if self.metric.is_some() {
             return 1.0;
         }
-        let noise = u.iter().fold(rounding, |a: f64, v| a.max(ROUNDING * v.abs()));
+        let noise = noise(u, rounding);
         let mut skip = self.in_block();
         free.columns.iter().for_each(|&j| skip[j] = true);
-        let bound = |j: usize| {
-            let is_open = if u[j] > 0.0 { self.upper[j].is_infinite() } else { self.lower[j].is_infinite() };
-            let within = u[j].abs() <= self.l1[j].max(noise);
-            if skip[j] || self.l2[j] > 0.0 || !is_open || within { 1.0 } else { self.l1[j] / u[j].abs() }
-        };
+        let bound = |j: usize| if skip[j] { 1.0 } else { self.scale_bound(j, u[j], noise) };
         let separable = (0..u.len()).map(bound).fold(1.0, f64::min);
         self.blocks.iter().filter(|g| g.is_active()).map(|g| g.feasible_scale(u, self)).fold(separable, f64::min)
+    }
+
+    /// Largest `s <= 1` for which the conjugate of column j's terms is finite at `s u`.
+    #[inline(always)]
+    fn scale_bound(&self, j: usize, u: f64, noise: f64) -> f64 {
+        if self.l2[j] > 0.0 || u.abs() <= self.l1[j].max(noise) {
+            return 1.0;
+        }
+        let is_open = if u > 0.0 { self.upper[j].is_infinite() } else { self.lower[j].is_infinite() };
+        if is_open { self.l1[j] / u.abs() } else { 1.0 }
+    }
+
+    /// [`Self::feasible_scale`] and [`Self::fenchel`] of a separable penalty on every column.
+    pub fn plain_fenchel(&self, b: &[f64], u: &[f64], rounding: f64) -> Option<(f64, f64)> {
+        let is_free = |j: usize| self.l1[j] == 0.0 && self.l2[j] == 0.0;
+        if !self.is_separable() || (0..b.len()).any(is_free) {
+            return None;
+        }
+        let noise = noise(u, rounding);
+        let s = (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min);
+        let bracket = if self.is_open() {
+            sum_by_column([b, u, &self.l1, &self.l2], |[b, u, l1, l2]| open_share(b, s * u, l1, l2))
+        } else {
+            (0..b.len()).map(|j| self.share(j, b[j], s * u[j])).sum()
+        };
+        Some((s, bracket))
     }
 
     /// `Omega(b) + Omega*(s u) - s u' b`, each term's share at least 0, the conjugate being the supremum over the box.
@@ -237,10 +319,7 @@ impl ScaledPenalty {
         if self.is_bounded(j) {
             return self.bounded_share(j, b, u);
         }
-        let t = soft_threshold(u, self.l1[j]);
-        let linear = (self.l1[j] * b.abs() - (u - t) * b).max(0.0);
-        // without a square the domain ends at l1: what is beyond by rounding of s is no distance
-        if self.l2[j] == 0.0 { linear } else { linear + (self.l2[j] * b - t).powi(2) / (2.0 * self.l2[j]) }
+        open_share(b, u, self.l1[j], self.l2[j])
     }
 
     /// `f(b) - f(c) - u (b - c)` with c the point of the box where `u c - f(c)` is largest.
@@ -262,10 +341,24 @@ impl ScaledPenalty {
         (0..b.len()).map(|j| self.off_at(j, b[j], rest[j])).collect()
     }
 
+    /// The largest of these, each in the `units` of its column.
+    pub fn largest_violation(&self, b: &[f64], slope: &[f64], units: impl Fn(usize) -> f64) -> f64 {
+        if !self.is_separable() {
+            let off = self.violations(b, slope);
+            return off.iter().enumerate().map(|(j, off)| off / units(j)).fold(0.0, f64::max);
+        }
+        let off = |j: usize| self.off_at(j, b[j], slope[j] - self.l2[j] * b[j]) / units(j);
+        (0..b.len()).map(off).fold(0.0, f64::max)
+    }
+
     /// How far `rest` lies from `l1 sign(b)` plus the normal cone of the box at b.
+    #[inline(always)]
     pub(crate) fn off_at(&self, j: usize, b: f64, rest: f64) -> f64 {
-        let (low, high) =
-            if b == 0.0 { (-self.l1[j], self.l1[j]) } else { (self.l1[j] * b.signum(), self.l1[j] * b.signum()) };
+        let l1 = self.l1[j];
+        if b > self.lower[j] && b < self.upper[j] {
+            return if b == 0.0 { (rest.abs() - l1).max(0.0) } else { (rest - l1.copysign(b)).abs() };
+        }
+        let (low, high) = if b == 0.0 { (-l1, l1) } else { (l1 * b.signum(), l1 * b.signum()) };
         let low = if b <= self.lower[j] { f64::NEG_INFINITY } else { low };
         let high = if b >= self.upper[j] { f64::INFINITY } else { high };
         (low - rest).max(rest - high).max(0.0)

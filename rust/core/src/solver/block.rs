@@ -5,7 +5,8 @@
 //! the r that equals its own norm, and 0 where `|soft_threshold(z, l1)| <= weight`. Away from 0 the norm is smooth: on the
 //! columns that are not held (see [`Quadratic`]) Newton's method converges quadratically.
 
-use super::coordinate::{MAX_ROUNDS, MAX_SWEEPS, sign, solve_refined};
+use super::coordinate::solve_refined;
+use super::separable::{MAX_ROUNDS, MAX_SWEEPS, is_held, kink_between, sign};
 use super::{PIVOT_FLOOR, Quadratic};
 use crate::penalty::{Block, soft_threshold};
 use crate::simd::{axpy, dot};
@@ -197,7 +198,7 @@ impl Quadratic<'_> {
         for block in self.blocks().filter(|g| g.norm(b) == 0.0) {
             block.members.iter().zip(&block.scale).for_each(|(&j, s)| asleep[j] = *s > 0.0);
         }
-        (0..self.k).filter(|&j| !asleep[j] && !self.is_held(j, b[j])).collect()
+        (0..self.k).filter(|&j| !asleep[j] && !is_held(self.penalty, j, b[j])).collect()
     }
 
     /// `-` gradient of the whole objective on active columns.
@@ -243,7 +244,7 @@ impl Quadratic<'_> {
     fn step(&self, active: &[usize], direction: &[f64], promised: f64, b: &mut [f64], slope: &[f64]) -> Option<bool> {
         let start = b.to_vec();
         let meets = active.iter().zip(direction).filter_map(|(&j, d)| {
-            let kink = self.kink_between(j, b[j], b[j] + d)?;
+            let kink = kink_between(self.penalty, j, b[j], b[j] + d)?;
             Some(((kink - b[j]) / d, j, kink))
         });
         let first = meets.min_by(|a, b| a.0.total_cmp(&b.0));

@@ -1,9 +1,7 @@
 //! Quadratic problems with a penalty, to the floating-point floor.
-//!
-//! A column is *held* where the penalty has a kink or the box an end: at 0 with an L1 weight, at a bound. Between kinks the
-//! problem is a linear system. Coordinate descent finds which columns are held, a factorisation solves for the others.
 
 use super::PIVOT_FLOOR;
+use super::separable::{Descent, Form, SINGULAR};
 use crate::linalg::{Cholesky, solve_singular};
 use crate::penalty::{Block, ScaledPenalty};
 use crate::simd::axpy;
@@ -19,13 +17,6 @@ pub struct Quadratic<'a> {
     /// The penalty on these columns.
     pub penalty: &'a ScaledPenalty,
 }
-
-/// Squared pivot (columns of unit norm) below which a system has no digits left.
-const SINGULAR: f64 = 1e-15;
-/// Rounds of sweeps and active-set steps.
-pub(super) const MAX_ROUNDS: usize = 60;
-/// Sweeps within a round.
-pub(super) const MAX_SWEEPS: usize = 50;
 
 impl Quadratic<'_> {
     /// Replaces `b` by the minimiser; false where the columns are too dependent for a factorisation.
@@ -53,25 +44,11 @@ impl Quadratic<'_> {
         }
     }
 
-    /// Coordinate descent finds the support, a factorisation on it the exact solution; whichever of the two
-    /// cannot move any more hands over to the other.
     fn active_set(&self, b: &mut [f64]) -> bool {
-        let mut slope = self.slope(b);
-        let mut accuracy = 1e-2;
-        let mut regular = true;
-        for _ in 0..MAX_ROUNDS {
-            let still = self.descend(b, &mut slope, accuracy);
-            let (settled, pivot) = self.settle(b, &mut slope);
-            regular &= pivot > PIVOT_FLOOR;
-            if settled {
-                return regular;
-            }
-            if still && accuracy < 1e-15 {
-                break;
-            }
-            accuracy = (accuracy * 0.1).max(1e-16);
-        }
-        regular
+        let form = Form { k: self.k, stride: self.k, gram: self.gram, linear: self.linear };
+        let mut descent = Descent::default();
+        descent.place(form, b);
+        descent.minimise(form, self.penalty, b, 0.0)
     }
 
     /// `c - G b`.
@@ -85,29 +62,6 @@ impl Quadratic<'_> {
 
     pub(super) fn column(&self, j: usize) -> &[f64] {
         &self.gram[j * self.k..(j + 1) * self.k]
-    }
-
-    /// Sweeps over all columns, then over the active ones, until moves are small against the largest so far.
-    /// True if nothing moved at all.
-    fn descend(&self, b: &mut [f64], slope: &mut [f64], accuracy: f64) -> bool {
-        let all: Vec<usize> = (0..self.k).collect();
-        let first = self.sweep(&all, b, slope);
-        let mut largest = first;
-        for _ in 0..MAX_SWEEPS {
-            let active: Vec<usize> = (0..self.k).filter(|&j| !self.is_held(j, b[j])).collect();
-            let moved = self.sweep(&active, b, slope);
-            largest = largest.max(moved);
-            if moved <= accuracy * largest {
-                break;
-            }
-        }
-        first == 0.0
-    }
-
-    /// Whether column j stands at a kink or at an end of its box.
-    pub(super) fn is_held(&self, j: usize, b: f64) -> bool {
-        let penalty = self.penalty;
-        (b == 0.0 && penalty.l1[j] > 0.0) || b <= penalty.lower[j] || b >= penalty.upper[j]
     }
 
     /// One update of each listed column; the largest move in units of the quadratic form.
@@ -126,72 +80,6 @@ impl Quadratic<'_> {
             }
         }
         largest
-    }
-
-    /// Solves the linear system of the columns that are not held, with their signs, walks there as far as none meets
-    /// a kink, and looks whether a held column wants to move. With the smallest squared pivot met: a small one costs
-    /// digits, but its direction still serves where coordinate descent would take for ever.
-    fn settle(&self, b: &mut [f64], slope: &mut Vec<f64>) -> (bool, f64) {
-        let mut smallest: f64 = 1.0;
-        for _ in 0..=self.k {
-            let active: Vec<usize> = (0..self.k).filter(|&j| !self.is_held(j, b[j])).collect();
-            let target = self.target(&active, b);
-            let Some((goal, pivot)) = self.solve_on(&active, &target, b) else { return (false, 0.0) };
-            smallest = smallest.min(pivot);
-            let crossed = self.walk(&active, &goal, b);
-            *slope = self.slope(b);
-            if !crossed {
-                return (self.is_optimal(b, slope), smallest);
-            }
-        }
-        (false, smallest)
-    }
-
-    /// Right-hand side of that system: `c - l1 sign(b)` less what held columns away from 0 take.
-    fn target(&self, active: &[usize], b: &[f64]) -> Vec<f64> {
-        let mut linear = self.linear.to_vec();
-        for j in (0..self.k).filter(|&j| b[j] != 0.0 && self.is_held(j, b[j])) {
-            axpy(-b[j], self.column(j), &mut linear);
-        }
-        active.iter().map(|&j| linear[j] - self.penalty.l1[j] * sign(b[j])).collect()
-    }
-
-    /// Moves `b` to `goal`, or to the first place where a column meets a kink or an end of its box, which then holds
-    /// it. The objective falls all the way since it is convex.
-    fn walk(&self, active: &[usize], goal: &[f64], b: &mut [f64]) -> bool {
-        let meets = active.iter().zip(goal).filter_map(|(&j, &goal)| {
-            let kink = self.kink_between(j, b[j], goal)?;
-            Some(((b[j] - kink) / (b[j] - goal), j, kink))
-        });
-        let first = meets.min_by(|a, b| a.0.total_cmp(&b.0));
-        let share = first.map_or(1.0, |(share, ..)| share);
-        for (&j, goal) in active.iter().zip(goal) {
-            b[j] = if first.is_none() { *goal } else { b[j] + share * (goal - b[j]) };
-        }
-        if let Some((_, j, kink)) = first {
-            b[j] = kink;
-        }
-        first.is_some()
-    }
-
-    /// First kink on the way of column j from `from` (not held) to `to`, which may lie at the end of the way.
-    pub(super) fn kink_between(&self, j: usize, from: f64, to: f64) -> Option<f64> {
-        let crosses = self.penalty.l1[j] > 0.0 && from * to <= 0.0;
-        if crosses {
-            Some(0.0)
-        } else if to >= self.penalty.upper[j] {
-            Some(self.penalty.upper[j])
-        } else if to <= self.penalty.lower[j] {
-            Some(self.penalty.lower[j])
-        } else {
-            None
-        }
-    }
-
-    fn is_optimal(&self, b: &[f64], slope: &[f64]) -> bool {
-        let largest = self.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
-        let off = |j: usize| self.penalty.off_at(j, b[j], slope[j] - self.penalty.l2[j] * b[j]);
-        (0..self.k).all(|j| !self.is_held(j, b[j]) || off(j) <= 1e-15 * largest)
     }
 
     /// Solves `(G + diag l2) x = rhs` on some columns, once refined; with the smallest squared pivot. Of a singular system
@@ -235,10 +123,6 @@ pub(super) fn solve_refined(matrix: &[f64], rhs: &[f64]) -> Option<(Vec<f64>, f6
     factor.solve(&mut rest);
     axpy(1.0, &rest, &mut x);
     Some((x, factor.smallest_pivot()))
-}
-
-pub(super) fn sign(b: f64) -> f64 {
-    if b == 0.0 { 0.0 } else { b.signum() }
 }
 
 #[cfg(test)]

@@ -2,52 +2,97 @@
 
 use std::borrow::Cow;
 
+use super::separable::{Descent, Form, Packed};
 use super::{Dual, Model, PIVOT_FLOOR};
+use crate::factor::padded;
 use crate::linalg::Cholesky;
-use crate::penalty::Directions;
+use crate::penalty::{Directions, ScaledPenalty};
 use crate::simd::{axpy, dot};
+
+/// Columns up to which the whole Gram matrix stays in cache and is worked on as it is.
+const WHOLE: usize = 128;
+
+/// Times that columns are called into a pack before the certificate is looked at.
+const MAX_PACKS: usize = 20;
 
 /// Squared loss with normalised moments `G`, `c`, `q = mean (y - o)^2` (centred where there is an intercept) of
 /// the free columns in solver coordinates, the centre moved to 0.
 #[derive(Clone)]
 pub struct Gaussian {
     k: usize,
+    /// Columns of G, each [`padded`].
     gram: Vec<f64>,
     linear: Vec<f64>,
     square: f64,
     intercept: f64,
     position: Vec<f64>,
+    /// With the slope at the position.
+    state: Descent,
+    /// The columns that are worked on where there are many.
+    pack: Packed,
     move_set: Vec<usize>,
     direction: Vec<f64>,
+}
+
+fn form<'a>(k: usize, gram: &'a [f64], linear: &'a [f64]) -> Form<'a> {
+    Form { k, stride: padded(k), gram, linear }
 }
 
 /// A direction v, as numbers and entries of its columns, with its image `G v`.
 type Move<'a> = (Vec<(usize, f64)>, Cow<'a, [f64]>);
 
 impl Gaussian {
-    /// Takes the moments over, at position 0. `intercept` is that of centred columns, whatever the position: the mean of
-    /// the target, or 0 without one.
-    pub fn new(gram: Vec<f64>, linear: Vec<f64>, square: f64, intercept: f64) -> Self {
-        let k = linear.len();
-        Self { k, gram, linear, square, intercept, position: vec![0.0; k], move_set: vec![], direction: vec![] }
+    /// Takes the moments of k columns over, at position 0; `linear` and the columns of `gram` are [`padded`] with zeros.
+    /// `intercept` is that of centred columns, whatever the position: the mean of the target, or 0 without one.
+    pub fn new(k: usize, gram: Vec<f64>, linear: Vec<f64>, square: f64, intercept: f64) -> Self {
+        let state = Descent::at(linear.clone());
+        let (position, move_set, direction) = (vec![0.0; k], vec![], vec![]);
+        let pack = Packed::default();
+        Self { k, gram, linear, square, intercept, position, state, pack, move_set, direction }
     }
 
     fn column(&self, j: usize) -> &[f64] {
-        &self.gram[j * self.k..(j + 1) * self.k]
+        &self.gram[j * padded(self.k)..][..self.k]
     }
 
-    fn slope_at(&self, b: &[f64]) -> Vec<f64> {
-        let mut slope = self.linear.clone();
-        for (j, b) in b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
-            axpy(-b, self.column(j), &mut slope);
+    /// `c - G b` at the position.
+    fn slope(&self) -> &[f64] {
+        &self.state.slope[..self.k]
+    }
+
+    fn place(&mut self, b: &[f64]) {
+        self.position.copy_from_slice(b);
+        let Self { k, gram, linear, state, .. } = self;
+        state.place(form(*k, gram, linear), b);
+    }
+
+    fn leap_on_all(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        let Self { k, gram, linear, state, .. } = self;
+        state.minimise(form(*k, gram, linear), penalty, b, 0.0)
+    }
+
+    /// To a thousandth of the tolerance: what is left then costs the coefficients fewer digits than that.
+    fn leap_on_pack(&mut self, penalty: &ScaledPenalty, b: &mut [f64], tol: f64) -> bool {
+        let Self { k, gram, linear, state, pack, .. } = self;
+        let form = form(*k, gram, linear);
+        let mut regular = true;
+        for _ in 0..MAX_PACKS {
+            regular = pack.minimise(form, &state.slope[..*k], penalty, b, (1e-3 * tol).min(1e-11));
+            state.place(form, b);
+            if pack.holds_all(&state.slope[..*k], penalty) {
+                break;
+            }
         }
-        slope
+        regular
     }
 
     /// `q - 2 c'b + b'Gb = q - (c + slope)' b`.
-    fn residual_square(&self, b: &[f64]) -> f64 {
-        let slope = self.slope_at(b);
-        (self.square - dot(&self.linear, b) - dot(&slope, b)).max(0.0)
+    fn residual_square(&self) -> f64 {
+        self.square_of(&self.position, self.slope())
+    }
+
+    fn square_of(&self, b: &[f64], slope: &[f64]) -> f64 {
+        (self.square - dot(&self.linear[..self.k], b) - dot(slope, b)).max(0.0)
     }
 
     fn moves(&self, free: &Directions) -> Vec<Move<'_>> {
@@ -75,18 +120,19 @@ impl Model for Gaussian {
     }
 
     fn loss(&self) -> f64 {
-        0.5 * self.residual_square(&self.position)
+        0.5 * self.residual_square()
     }
 
     fn gradient(&mut self) -> Vec<f64> {
-        self.slope_at(&self.position)
+        self.slope().to_vec()
     }
 
     fn newton_system(&mut self, set: &[usize]) -> (Vec<f64>, Vec<f64>) {
-        let slope = self.slope_at(&self.position);
+        let slope = self.slope();
         let mut gram = Vec::with_capacity(set.len() * set.len());
         for &j in set {
-            gram.extend(set.iter().map(|&i| self.gram[j * self.k + i]));
+            let column = self.column(j);
+            gram.extend(set.iter().map(|&i| column[i]));
         }
         (gram, set.iter().map(|&j| slope[j]).collect())
     }
@@ -97,17 +143,23 @@ impl Model for Gaussian {
     }
 
     fn loss_at(&mut self, t: f64) -> f64 {
-        0.5 * self.residual_square(&self.moved(t))
+        let b = self.moved(t);
+        let mut slope = self.linear[..self.k].to_vec();
+        for (j, b) in b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
+            axpy(-b, self.column(j), &mut slope);
+        }
+        0.5 * self.square_of(&b, &slope)
     }
 
     fn advance(&mut self, t: f64) {
-        self.position = self.moved(t);
+        let b = self.moved(t);
+        self.place(&b);
     }
 
     /// With `r = r' + Z c`, Z the free directions: `X'r' = slope - G_Z c` and `|r'|^2 = |r|^2 - c'Z'r`.
     fn dual(&mut self, free: &Directions) -> Option<Dual> {
-        let mut correlation = self.slope_at(&self.position);
-        let total = self.residual_square(&self.position);
+        let mut correlation = self.slope().to_vec();
+        let total = self.residual_square();
         let mut removed = 0.0;
         if !free.is_empty() {
             let moves = self.moves(free);
@@ -132,12 +184,34 @@ impl Model for Gaussian {
         0.5 * ((1.0 - s).powi(2) * dual.squares.0 + dual.squares.1)
     }
 
+    fn leap(&mut self, penalty: &ScaledPenalty, b: &mut [f64], tol: f64) -> Option<bool> {
+        if !penalty.is_separable() || (self.k > WHOLE && penalty.is_smooth()) {
+            return None;
+        }
+        if self.position != *b {
+            self.place(b);
+        }
+        let regular = if self.k > WHOLE { self.leap_on_pack(penalty, b, tol) } else { self.leap_on_all(penalty, b) };
+        if b.iter().all(|b| b.is_finite()) {
+            self.position.copy_from_slice(b);
+            return Some(regular);
+        }
+        b.copy_from_slice(&self.position);
+        self.place(b);
+        Some(false)
+    }
+
+    fn short_gap(&self, penalty: &ScaledPenalty, b: &[f64]) -> Option<f64> {
+        let (s, bracket) = penalty.plain_fenchel(b, self.slope(), self.rounding())?;
+        Some(0.5 * (1.0 - s).powi(2) * self.residual_square() + bracket)
+    }
+
     fn intercept(&self) -> f64 {
         self.intercept
     }
 
     fn rounding(&self) -> f64 {
-        1e-13 * self.residual_square(&self.position).sqrt() + 4.0 * f64::EPSILON * self.square.sqrt()
+        1e-13 * self.residual_square().sqrt() + 4.0 * f64::EPSILON * self.square.sqrt()
     }
 
     fn is_condensed(&self) -> bool {

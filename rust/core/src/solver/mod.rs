@@ -14,7 +14,7 @@
 
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
-use crate::penalty::{Directions, Penalty};
+use crate::penalty::{Directions, Penalty, ScaledPenalty};
 
 mod block;
 mod continuation;
@@ -26,6 +26,7 @@ pub mod interior_point;
 mod least_squares;
 pub mod newton;
 mod pinball;
+mod separable;
 mod softmax;
 
 pub use continuation::{Concave, Continuation};
@@ -158,6 +159,17 @@ pub trait Model {
 
     /// Carries the share `t` of the prepared move out.
     fn advance(&mut self, t: f64);
+
+    /// Minimises loss plus penalty from the position `b` at once, to a gap well below `tol`, where loss and penalty are such
+    /// that the model can; whether the columns were independent.
+    fn leap(&mut self, _penalty: &ScaledPenalty, _b: &mut [f64], _tol: f64) -> Option<bool> {
+        None
+    }
+
+    /// Duality gap at the position `b` where it takes none of what follows.
+    fn short_gap(&self, _penalty: &ScaledPenalty, _b: &[f64]) -> Option<f64> {
+        None
+    }
 
     /// Dual point: the residuals with the unpenalised directions (`free` ones, intercept) projected out.
     fn dual(&mut self, free: &Directions) -> Option<Dual>;

@@ -120,8 +120,13 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
             return Report { status, gap, objective, n_iter, ill_conditioned };
         }
         progress.polished |= gap <= stop.allowed(objective);
-        let set = working_set(&model.gradient(), penalty, b);
-        let taken = step(model, penalty, b, &set);
+        let taken = match model.leap(penalty, b, stop.tol) {
+            Some(regular) => Taken { regular, share: 1.0, moved: true, runs_away: false },
+            None => {
+                let set = working_set(&model.gradient(), penalty, b);
+                step(model, penalty, b, &set)
+            }
+        };
         // a loss with straight or flat parts has places without curvature; a parabola above it leads away from them
         model.majorise(!taken.is_good());
         running = may_run_away && taken.runs_away;

@@ -1,0 +1,319 @@
+//! Cholesky factors of one small system after another, in the same memory.
+
+use std::ops::Range;
+
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt;
+use faer::{MatMut, Par};
+use pulp::{Arch, Simd, WithSimd};
+
+/// Columns start at multiples of this many numbers: whole registers of any instruction set.
+const LANES: usize = 8;
+/// Columns that are brought up to date together.
+const PANEL: usize = 4;
+/// Columns up to which a factor is found here; beyond, blocks of columns are worth their overhead.
+const SMALL: usize = 96;
+
+/// The factors of `A = L D^-1 L'`, D the diagonal of L, for a symmetric positive definite A.
+#[derive(Debug, Clone, Default)]
+pub struct Factor {
+    k: usize,
+    stride: usize,
+    /// L below its diagonal, zeros elsewhere.
+    below: Vec<f64>,
+    /// Inverses of its diagonal.
+    inverse: Vec<f64>,
+    /// Its diagonal in units of that of the matrix: 1 for orthogonal columns, near 0 for dependent ones.
+    shares: Vec<f64>,
+    /// The right-hand side, padded.
+    rhs: Vec<f64>,
+}
+
+/// Length of a column with its padding.
+pub fn padded(k: usize) -> usize {
+    k.next_multiple_of(LANES)
+}
+
+impl Factor {
+    /// Number of columns.
+    pub fn len(&self) -> usize {
+        self.k
+    }
+
+    /// Smallest squared pivot in units of its own diagonal entry.
+    pub fn smallest_pivot(&self) -> f64 {
+        self.shares.iter().copied().fold(1.0, f64::min)
+    }
+
+    /// Factorises the k x k matrix whose columns `write` puts into place, on and below the diagonal; false, and no column
+    /// kept, where a pivot is not positive. Up to `capacity` columns can be there in the end.
+    pub fn refresh(&mut self, k: usize, capacity: usize, mut write: impl FnMut(usize, &mut [f64])) -> bool {
+        self.k = k;
+        self.stride = padded(capacity);
+        self.below.clear();
+        self.below.resize(self.stride * k.next_multiple_of(PANEL), 0.0);
+        self.inverse.clear();
+        self.shares.clear();
+        for (j, column) in self.below.chunks_exact_mut(self.stride.max(1)).take(k).enumerate() {
+            write(j, &mut column[..k]);
+            self.inverse.push(column[j]);
+        }
+        let whole = if k > SMALL {
+            self.factorise_in_blocks()
+        } else {
+            let Self { below, inverse, shares, stride, .. } = self;
+            Arch::new().dispatch(Factorise { below, inverse, shares, stride: *stride, rows: padded(k) })
+        };
+        self.below.truncate(k * self.stride);
+        self.k = if whole { k } else { 0 };
+        whole
+    }
+
+    /// Takes one more column of the matrix, its entries at the columns before and on the diagonal; false if its pivot is
+    /// not positive.
+    pub fn append(&mut self, entries: &[f64]) -> bool {
+        let k = self.k;
+        self.rhs.clear();
+        self.rhs.extend_from_slice(&entries[..k]);
+        self.rhs.resize(self.stride, 0.0);
+        let mut pivot = entries[k];
+        let Self { below, inverse, rhs: x, stride, .. } = self;
+        Arch::new().dispatch(Forward { below, inverse, x, stride: *stride });
+        for ((column, inverse), x) in below.chunks_exact_mut(*stride).zip(&*inverse).zip(&*x) {
+            column[k] = *x;
+            pivot -= x * x * inverse;
+        }
+        if pivot.is_nan() || pivot <= 0.0 {
+            self.truncate(k);
+            return false;
+        }
+        self.shares.push(pivot / entries[k]);
+        self.inverse.push(pivot.recip());
+        self.below.resize((k + 1) * self.stride, 0.0);
+        self.k = k + 1;
+        true
+    }
+
+    /// Forgets all columns from the k-th on.
+    pub fn truncate(&mut self, k: usize) {
+        self.below.truncate(k * self.stride);
+        self.inverse.truncate(k);
+        self.shares.truncate(k);
+        self.below.chunks_exact_mut(self.stride.max(1)).for_each(|column| column[k..].fill(0.0));
+        self.k = k;
+    }
+
+    /// With the diagonal of the matrix in `inverse`.
+    fn factorise_in_blocks(&mut self) -> bool {
+        let k = self.k;
+        let mut memory = MemBuffer::new(llt::factor::cholesky_in_place_scratch::<f64>(k, Par::Seq, Default::default()));
+        let matrix = MatMut::from_column_major_slice_with_stride_mut(&mut self.below, k, k, self.stride);
+        let stack = MemStack::new(&mut memory);
+        if llt::factor::cholesky_in_place(matrix, Default::default(), Par::Seq, stack, Default::default()).is_err() {
+            return false;
+        }
+        for (j, column) in self.below.chunks_exact_mut(self.stride).take(k).enumerate() {
+            // from L L' to L D^-1 L'
+            let root = column[j];
+            column[..=j].fill(0.0);
+            column[j + 1..].iter_mut().for_each(|v| *v *= root);
+            self.shares.push(root * root / self.inverse[j]);
+            self.inverse[j] = (root * root).recip();
+        }
+        self.shares.iter().all(|share| *share > 0.0)
+    }
+
+    /// Replaces `rhs` by the solution.
+    pub fn solve(&mut self, rhs: &mut [f64]) {
+        self.rhs.clear();
+        self.rhs.extend_from_slice(rhs);
+        self.rhs.resize(self.stride, 0.0);
+        let Self { below, inverse, rhs: x, stride, .. } = self;
+        Arch::new().dispatch(Forward { below, inverse, x, stride: *stride });
+        x.iter_mut().zip(&*inverse).for_each(|(x, inverse)| *x *= inverse);
+        Arch::new().dispatch(Backward { below, inverse, x, stride: *stride });
+        rhs.copy_from_slice(&self.rhs[..rhs.len()]);
+    }
+}
+
+/// Panel by panel: what all columns before take from it, then what its own columns take from each other. Rows above the
+/// diagonal, which share a register with those below, get numbers that nobody reads.
+struct Factorise<'a> {
+    /// Columns, padded to whole panels.
+    below: &'a mut [f64],
+    /// On the way in the diagonal of the matrix.
+    inverse: &'a mut [f64],
+    shares: &'a mut Vec<f64>,
+    stride: usize,
+    /// Rows that are there.
+    rows: usize,
+}
+
+impl WithSimd for Factorise<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
+        let (stride, k) = (self.stride, self.inverse.len());
+        let mut multipliers = [[0.0; PANEL]; SMALL];
+        for first in (0..k).step_by(PANEL) {
+            let rows = first / LANES * LANES..self.rows;
+            let (before, rest) = self.below.split_at_mut(first * stride);
+            let panel = &mut rest[..PANEL * stride];
+            for ((of, column), inverse) in multipliers.iter_mut().zip(before.chunks_exact(stride)).zip(&*self.inverse) {
+                (0..PANEL).for_each(|q| of[q] = -column[first + q] * inverse);
+            }
+            take_products(simd, before, &multipliers, panel, stride, rows.clone());
+            for j in first..k.min(first + PANEL) {
+                let (own, after) = panel[(j - first) * stride..].split_at_mut(stride);
+                let pivot = own[j];
+                if pivot.is_nan() || pivot <= 0.0 {
+                    return false;
+                }
+                self.shares.push(pivot / self.inverse[j]);
+                self.inverse[j] = pivot.recip();
+                for (next, out) in own[j + 1..].iter().zip(after.chunks_exact_mut(stride)) {
+                    let scale = simd.splat_f64s(-next * self.inverse[j]);
+                    let values = S::as_simd_f64s(&own[rows.clone()]).0;
+                    for (o, v) in S::as_mut_simd_f64s(&mut out[rows.clone()]).0.iter_mut().zip(values) {
+                        *o = simd.mul_add_e_f64s(scale, *v, *o);
+                    }
+                }
+                own[rows.start..rows.start + LANES].iter_mut().take(j + 1 - rows.start).for_each(|v| *v = 0.0);
+            }
+        }
+        true
+    }
+}
+
+/// Adds multiples of the columns `before` to the four of a panel, a register of rows at a time.
+#[inline(always)]
+fn take_products<S: Simd>(
+    simd: S,
+    before: &[f64],
+    multipliers: &[[f64; PANEL]],
+    panel: &mut [f64],
+    stride: usize,
+    rows: Range<usize>,
+) {
+    let mut columns = panel.chunks_exact_mut(stride).map(|column| S::as_mut_simd_f64s(&mut column[rows.clone()]).0);
+    let [Some(p0), Some(p1), Some(p2), Some(p3)] = std::array::from_fn(|_| columns.next()) else { return };
+    for (r, (((p0, p1), p2), p3)) in p0.iter_mut().zip(p1).zip(p2).zip(p3).enumerate() {
+        let (mut s0, mut s1, mut s2, mut s3) = (*p0, *p1, *p2, *p3);
+        for (column, of) in before.chunks_exact(stride).zip(multipliers) {
+            let x = S::as_simd_f64s(&column[rows.clone()]).0[r];
+            s0 = simd.mul_add_e_f64s(simd.splat_f64s(of[0]), x, s0);
+            s1 = simd.mul_add_e_f64s(simd.splat_f64s(of[1]), x, s1);
+            s2 = simd.mul_add_e_f64s(simd.splat_f64s(of[2]), x, s2);
+            s3 = simd.mul_add_e_f64s(simd.splat_f64s(of[3]), x, s3);
+        }
+        (*p0, *p1, *p2, *p3) = (s0, s1, s2, s3);
+    }
+}
+
+/// `x = D L^-1 x`, with columns of L.
+struct Forward<'a> {
+    below: &'a [f64],
+    inverse: &'a [f64],
+    x: &'a mut [f64],
+    stride: usize,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let rows = padded(self.inverse.len());
+        for (j, (column, inverse)) in self.below.chunks_exact(self.stride.max(1)).zip(self.inverse).enumerate() {
+            let start = j / LANES * LANES;
+            let scale = simd.splat_f64s(-self.x[j] * inverse);
+            let (x, l) = (&mut self.x[start..rows], &column[start..rows]);
+            for (x, l) in S::as_mut_simd_f64s(x).0.iter_mut().zip(S::as_simd_f64s(l).0) {
+                *x = simd.mul_add_e_f64s(scale, *l, *x);
+            }
+        }
+    }
+}
+
+/// `x = (L D^-1)'^-1 x`, with rows of the transpose of L.
+struct Backward<'a> {
+    below: &'a [f64],
+    inverse: &'a [f64],
+    x: &'a mut [f64],
+    stride: usize,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let rows = padded(self.inverse.len());
+        for (j, (column, inverse)) in self.below.chunks_exact(self.stride.max(1)).zip(self.inverse).enumerate().rev() {
+            let start = j / LANES * LANES;
+            let mut sum = simd.splat_f64s(0.0);
+            let (x, l) = (&self.x[start..rows], &column[start..rows]);
+            for (x, l) in S::as_simd_f64s(x).0.iter().zip(S::as_simd_f64s(l).0) {
+                sum = simd.mul_add_e_f64s(*x, *l, sum);
+            }
+            self.x[j] -= simd.reduce_sum_f64s(sum) * inverse;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `A = B B' + I` with B of k rows.
+    fn matrix(k: usize) -> Vec<f64> {
+        let b = |i: usize, c: usize| ((i * 7 + c * 13) % 11) as f64 / 11.0 - 0.5;
+        let entry = |i: usize, j: usize| (0..k).map(|c| b(i, c) * b(j, c)).sum::<f64>() + f64::from(u8::from(i == j));
+        (0..k * k).map(|at| entry(at / k, at % k)).collect()
+    }
+
+    #[test]
+    fn every_size_is_solved() {
+        let mut factor = Factor::default();
+        for k in (0..40).chain([64, 96, 97, 130]) {
+            let a = matrix(k);
+            let write = |j: usize, column: &mut [f64]| column[j..].copy_from_slice(&a[j * k + j..(j + 1) * k]);
+            assert!(factor.refresh(k, k, write));
+            assert!(factor.smallest_pivot() > 0.01 && factor.smallest_pivot() <= 1.0);
+            assert_solves(&mut factor, &a, k);
+        }
+    }
+
+    #[test]
+    fn columns_come_and_go() {
+        let (k, a) = (21, matrix(21));
+        let mut factor = Factor::default();
+        assert!(factor.refresh(3, k, |j, column| column.copy_from_slice(&a[j * k..j * k + 3])));
+        for least in [3, 0, 8, 17] {
+            factor.truncate(least);
+            for j in least..k {
+                assert!(factor.append(&a[j * k..=j * k + j]));
+            }
+            assert_solves(&mut factor, &a, k);
+        }
+        let twin: Vec<f64> = (0..=k).map(|i| a[if i == k { 0 } else { i }]).collect();
+        factor = Factor::default();
+        assert!(factor.refresh(k, k + 1, |j, column| column.copy_from_slice(&a[j * k..(j + 1) * k])));
+        assert!(!factor.append(&twin) || factor.smallest_pivot() < 1e-14);
+    }
+
+    fn assert_solves(factor: &mut Factor, a: &[f64], k: usize) {
+        let mut x: Vec<f64> = (0..k).map(|i| a[i * k..(i + 1) * k].iter().sum()).collect();
+        factor.solve(&mut x);
+        assert!(x.iter().all(|x| (x - 1.0).abs() < 1e-12), "{k}: {x:?}");
+    }
+
+    #[test]
+    fn dependent_columns_have_no_pivot() {
+        let a = [1.0, 2.0, 2.0, 4.0];
+        let mut factor = Factor::default();
+        let whole = factor.refresh(2, 2, |j, column| column.copy_from_slice(&a[2 * j..2 * j + 2]));
+        assert!(!whole || factor.smallest_pivot() < 1e-15);
+    }
+}

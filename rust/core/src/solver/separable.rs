@@ -1,0 +1,444 @@
+//! Quadratic problems with a separable penalty over a box.
+//!
+//! A column is *held* where the penalty has a kink or the box an end: at 0 with an L1 weight, at a bound. Between kinks the
+//! problem is a linear system. Coordinate descent finds which columns are held, a factorisation solves for the others.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::PIVOT_FLOOR;
+use crate::factor::{Factor, padded};
+use crate::linalg::solve_singular;
+use crate::penalty::{ScaledPenalty, soft_threshold};
+
+/// Squared pivot (columns of unit norm) below which a system has no digits left.
+pub(super) const SINGULAR: f64 = 1e-15;
+/// Rounds of sweeps and active-set steps.
+pub(super) const MAX_ROUNDS: usize = 60;
+/// Sweeps within a round.
+pub(super) const MAX_SWEEPS: usize = 50;
+/// Columns up to which a factor is found anew for every penalty.
+const CHEAP: usize = 64;
+/// Columns that a factor takes up one by one, whatever its size.
+const FEW: usize = 8;
+/// Part of its L1 weight from which on a slope calls a column in: it may want to move at the next solution.
+const NEAR: f64 = 0.9;
+/// Part of what was left that a step may leave to be worth another one.
+const SLOW: f64 = 0.25;
+/// Part of the largest entry of c below which a slope is rounding.
+const ROUNDING: f64 = 1e-15;
+
+/// `b' G b / 2 - c' b`.
+#[derive(Clone, Copy)]
+pub(super) struct Form<'a> {
+    /// Number of columns.
+    pub k: usize,
+    /// Numbers from one column of G to the next.
+    pub stride: usize,
+    /// Symmetric matrix G.
+    pub gram: &'a [f64],
+    /// Vector c, which may be padded with zeros as the columns of G are.
+    pub linear: &'a [f64],
+}
+
+/// Where a problem with one form after another, or one penalty after another, stands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Descent {
+    /// `c - G b`.
+    pub slope: Vec<f64>,
+    /// Diagonal of G.
+    diagonal: Vec<f64>,
+    /// `1 / (G_jj + l2_j)`, 0 for a column without curvature.
+    inverse: Vec<f64>,
+    /// Columns of the factor: those that were not held.
+    active: Vec<usize>,
+    is_active: Vec<bool>,
+    /// Whether the factor is one of G alone.
+    is_plain: bool,
+    /// Whether it may be one of another penalty's squares.
+    is_stale: bool,
+    /// Columns of a sweep.
+    swept: Vec<usize>,
+    step: Vec<f64>,
+    factor: Factor,
+}
+
+impl<'a> Form<'a> {
+    pub(super) fn column(&self, j: usize) -> &'a [f64] {
+        &self.gram[j * self.stride..][..self.linear.len()]
+    }
+}
+
+/// Whether column j stands at a kink or at an end of its box.
+#[inline(always)]
+pub(super) fn is_held(penalty: &ScaledPenalty, j: usize, b: f64) -> bool {
+    (b == 0.0 && penalty.l1[j] > 0.0) || b <= penalty.lower[j] || b >= penalty.upper[j]
+}
+
+/// First kink on the way of column j from `from` (not held) to `to`, which may lie at the end of the way.
+pub(super) fn kink_between(penalty: &ScaledPenalty, j: usize, from: f64, to: f64) -> Option<f64> {
+    let crosses = penalty.l1[j] > 0.0 && from * to <= 0.0;
+    if crosses {
+        Some(0.0)
+    } else if to >= penalty.upper[j] {
+        Some(penalty.upper[j])
+    } else if to <= penalty.lower[j] {
+        Some(penalty.lower[j])
+    } else {
+        None
+    }
+}
+
+impl Descent {
+    /// A place with this slope.
+    pub(super) fn at(slope: Vec<f64>) -> Self {
+        Self { slope, ..Self::default() }
+    }
+
+    /// Replaces `b`, at which the slope has been taken, by the minimiser; false where the columns are too dependent for a
+    /// factorisation. Coordinate descent finds the support, a factorisation on it the exact solution; whichever of the two
+    /// cannot move any more hands over to the other.
+    /// Slopes are those of the penalty up to the part `floor` of the largest entry of c in the end.
+    pub(super) fn minimise(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> bool {
+        if penalty.is_smooth() {
+            return self.settle(form, penalty, b, floor).1 > PIVOT_FLOOR;
+        }
+        self.invert(form, penalty);
+        let mut accuracy: f64 = 1.0;
+        let mut regular = true;
+        for _ in 0..MAX_ROUNDS {
+            let sweeps = Sweeps { form, penalty, accuracy, b, state: self };
+            let still = Arch::new().dispatch(sweeps);
+            let (settled, pivot) = self.settle(form, penalty, b, floor);
+            regular &= pivot > PIVOT_FLOOR;
+            if settled {
+                return regular;
+            }
+            if still && accuracy < 1e-15 {
+                break;
+            }
+            accuracy = (accuracy * 0.1).max(1e-16);
+        }
+        regular
+    }
+
+    fn invert(&mut self, form: Form<'_>, penalty: &ScaledPenalty) {
+        self.diagonal.clear();
+        self.diagonal.extend((0..form.k).map(|j| form.gram[j * form.stride + j]));
+        self.inverse.clear();
+        let inverse = |(g, l2): (&f64, &f64)| if *g > 0.0 { (g + l2).recip() } else { 0.0 };
+        self.inverse.extend(self.diagonal.iter().zip(&penalty.l2).map(inverse));
+    }
+
+    /// Takes the slope at `b`.
+    pub(super) fn place(&mut self, form: Form<'_>, b: &[f64]) {
+        Arch::new().dispatch(SlopeAt { form, b, out: &mut self.slope });
+    }
+
+    /// Solves the linear system of the columns that are not held, with their signs, walks there as far as none meets
+    /// a kink, and looks whether a held column wants to move. With the smallest squared pivot met: a small one costs
+    /// digits, but its direction still serves where coordinate descent would take for ever.
+    fn settle(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64], accuracy: f64) -> (bool, f64) {
+        let floor = accuracy.max(ROUNDING) * form.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
+        let mut smallest: f64 = 1.0;
+        for _ in 0..=b.len() {
+            if !self.update(form, penalty, b) {
+                self.renew(form, penalty, b);
+            }
+            let Some(crossed) = self.refine(form, penalty, b, floor) else { return (false, 0.0) };
+            smallest = smallest.min(self.pivot());
+            if !crossed {
+                return (self.is_optimal(penalty, b, floor), smallest);
+            }
+        }
+        (false, smallest)
+    }
+
+    /// Newton steps with the factor until the active columns' slopes are those of the penalty up to `floor`, or one meets
+    /// a kink (true). The first step leaves what rounding does, or, where the factor is of a penalty with a larger square,
+    /// a part of what there was: then the matrix factorised is above that of the problem, and every step goes downhill.
+    fn refine(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> Option<bool> {
+        let mut left = self.rest(penalty, b);
+        loop {
+            if !self.solve(form, penalty) {
+                return None;
+            }
+            let crossed = self.walk(penalty, b);
+            self.place(form, b);
+            let now = self.rest(penalty, b);
+            if crossed || now <= floor {
+                return Some(crossed);
+            }
+            if now.is_nan() || now > SLOW * left {
+                if !self.is_stale {
+                    return Some(false);
+                }
+                self.renew(form, penalty, b);
+                self.rest(penalty, b);
+            }
+            left = now;
+        }
+    }
+
+    /// Smallest squared pivot of the factor, 0 for a singular matrix.
+    fn pivot(&self) -> f64 {
+        let pivot = self.factor.smallest_pivot();
+        if self.factor.len() == self.active.len() && pivot > SINGULAR { pivot } else { 0.0 }
+    }
+
+    /// Factorises `G + diag l2` on the columns that are not held.
+    fn renew(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) {
+        self.is_stale = false;
+        self.active.clear();
+        self.active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
+        self.is_plain = self.active.iter().all(|&j| penalty.l2[j] == 0.0);
+        let active = &self.active;
+        self.factor.refresh(active.len(), form.stride, |a, out| {
+            let column = form.column(active[a]);
+            out[a..].iter_mut().zip(&active[a..]).for_each(|(o, &i)| *o = column[i]);
+            out[a] += penalty.l2[active[a]];
+        });
+    }
+
+    /// Brings the last factor up to date where its columns are the same but for a few: those before the first that has left
+    /// stay. False where too many are not, or where a new one costs less than steps with that of another strength.
+    fn update(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) -> bool {
+        let wanted = |j: usize| !is_held(penalty, j, b[j]);
+        let kept = self.active.iter().take_while(|&&j| wanted(j)).count();
+        let count = (0..b.len()).filter(|&j| wanted(j)).count();
+        let is_plain = self.is_plain && (0..b.len()).all(|j| penalty.l2[j] == 0.0 || !wanted(j));
+        let is_there = self.factor.len() == self.active.len() && kept > 0;
+        if !is_there || count - kept > FEW + kept / 16 || !(is_plain || kept > CHEAP) {
+            return false;
+        }
+        self.factor.truncate(kept);
+        self.active.truncate(kept);
+        (self.is_plain, self.is_stale) = (is_plain, !is_plain);
+        self.is_active.clear();
+        self.is_active.resize(b.len(), false);
+        self.active.iter().for_each(|&j| self.is_active[j] = true);
+        for j in (0..b.len()).filter(|&j| wanted(j)) {
+            if !self.is_active[j] && !self.append(form, penalty, j) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn append(&mut self, form: Form<'_>, penalty: &ScaledPenalty, j: usize) -> bool {
+        let column = form.column(j);
+        self.step.clear();
+        self.step.extend(self.active.iter().map(|&i| column[i]));
+        self.step.push(column[j] + penalty.l2[j]);
+        self.active.push(j);
+        self.factor.append(&self.step)
+    }
+
+    /// What the active columns' slopes lack of the penalty's, into `step`; the largest.
+    fn rest(&mut self, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
+        self.step.clear();
+        let of = |j: usize| self.slope[j] - penalty.l2[j] * b[j] - penalty.l1[j] * sign(b[j]);
+        self.step.extend(self.active.iter().map(|&j| of(j)));
+        self.step.iter().fold(0.0, |a: f64, r| a.max(r.abs()))
+    }
+
+    /// Turns that into the Newton step: of a singular system, the shortest one. False where there is none.
+    fn solve(&mut self, form: Form<'_>, penalty: &ScaledPenalty) -> bool {
+        if self.pivot() > 0.0 {
+            self.factor.solve(&mut self.step);
+            return true;
+        }
+        let active = &self.active;
+        let entry = |&j: &usize, &i: &usize| form.column(j)[i] + if i == j { penalty.l2[j] } else { 0.0 };
+        let hessian: Vec<f64> = active.iter().flat_map(|j| active.iter().map(move |i| entry(j, i))).collect();
+        let step = solve_singular(&hessian, &self.step);
+        step.map(|step| self.step = step).is_some()
+    }
+
+    /// Moves `b` by the step, or to the first place where a column meets a kink or an end of its box, which then holds
+    /// it. The objective falls all the way since it is convex.
+    fn walk(&self, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        let mut first: Option<(f64, usize, f64)> = None;
+        for (&j, step) in self.active.iter().zip(&self.step) {
+            if let Some(kink) = kink_between(penalty, j, b[j], b[j] + step) {
+                let share = if *step == 0.0 { 0.0 } else { (kink - b[j]) / step };
+                first = first.filter(|(least, ..)| *least <= share).or(Some((share, j, kink)));
+            }
+        }
+        let share = first.map_or(1.0, |(share, ..)| share);
+        self.active.iter().zip(&self.step).for_each(|(&j, step)| b[j] += share * step);
+        if let Some((_, j, kink)) = first {
+            b[j] = kink;
+        }
+        first.is_some()
+    }
+
+    fn is_optimal(&self, penalty: &ScaledPenalty, b: &[f64], floor: f64) -> bool {
+        let off = |j: usize| penalty.off_at(j, b[j], self.slope[j] - penalty.l2[j] * b[j]);
+        (0..b.len()).all(|j| !is_held(penalty, j, b[j]) || off(j) <= floor)
+    }
+}
+
+/// Some columns of a form, packed so that what is worked on stays in cache. Columns come and do not go.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Packed {
+    columns: Vec<usize>,
+    is_inside: Vec<bool>,
+    gram: Vec<f64>,
+    linear: Vec<f64>,
+    b: Vec<f64>,
+    state: Descent,
+}
+
+impl Packed {
+    /// Minimises over the columns of the pack and those that `slope`, the one at `b`, calls in; false where they are too
+    /// dependent.
+    pub(super) fn minimise(
+        &mut self,
+        form: Form<'_>,
+        slope: &[f64],
+        penalty: &ScaledPenalty,
+        b: &mut [f64],
+        floor: f64,
+    ) -> bool {
+        self.is_inside.resize(form.k, false);
+        self.linear.resize(form.stride, 0.0);
+        for j in (0..form.k).filter(|&j| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j]) {
+            self.admit(form, j);
+        }
+        let (k, stride) = (self.columns.len(), form.stride);
+        let local = Form { k, stride, gram: &self.gram, linear: &self.linear[..padded(k)] };
+        let penalty = penalty.restrict(&self.columns);
+        self.b.clear();
+        self.b.extend(self.columns.iter().map(|&j| b[j]));
+        self.state.place(local, &self.b);
+        let regular = self.state.minimise(local, &penalty, &mut self.b, floor);
+        self.columns.iter().zip(&self.b).for_each(|(&j, value)| b[j] = *value);
+        regular
+    }
+
+    fn admit(&mut self, form: Form<'_>, j: usize) {
+        if std::mem::replace(&mut self.is_inside[j], true) {
+            return;
+        }
+        let (column, m) = (form.column(j), self.columns.len());
+        self.linear[m] = form.linear[j];
+        self.columns.push(j);
+        self.gram.resize((m + 1) * form.stride, 0.0);
+        for (a, &i) in self.columns.iter().enumerate() {
+            self.gram[a * form.stride + m] = column[i];
+            self.gram[m * form.stride + a] = column[i];
+        }
+    }
+
+    /// Whether no column outside wants to move.
+    pub(super) fn holds_all(&self, slope: &[f64], penalty: &ScaledPenalty) -> bool {
+        (0..slope.len()).all(|j| self.is_inside[j] || penalty.off_at(j, 0.0, slope[j]) == 0.0)
+    }
+}
+
+pub(super) fn sign(b: f64) -> f64 {
+    if b == 0.0 { 0.0 } else { b.signum() }
+}
+
+/// Sweeps over all columns, then over the active ones, until moves are small against the largest so far. True if nothing
+/// moved at all.
+struct Sweeps<'a, 'f> {
+    form: Form<'f>,
+    penalty: &'a ScaledPenalty,
+    accuracy: f64,
+    b: &'a mut [f64],
+    state: &'a mut Descent,
+}
+
+impl WithSimd for Sweeps<'_, '_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
+        let Self { form, penalty, accuracy, b, state } = self;
+        let Descent { slope, inverse, diagonal, swept, .. } = state;
+        let k = b.len();
+        let columns = Columns {
+            form,
+            diagonal: &diagonal[..k],
+            inverse: &inverse[..k],
+            l1: &penalty.l1[..k],
+            lower: &penalty.lower[..k],
+            upper: &penalty.upper[..k],
+        };
+        let first = (0..k).fold(0.0, |a: f64, j| a.max(columns.update(simd, j, b, slope)));
+        let mut largest = first;
+        for _ in 0..MAX_SWEEPS {
+            swept.clear();
+            swept.extend((0..k).filter(|&j| !is_held(penalty, j, b[j])));
+            let moved = swept.iter().fold(0.0, |a: f64, &j| a.max(columns.update(simd, j, b, slope)));
+            largest = largest.max(moved);
+            // squares of moves
+            if moved <= accuracy * accuracy * largest {
+                break;
+            }
+        }
+        first == 0.0
+    }
+}
+
+/// What an update of one column takes.
+struct Columns<'a> {
+    form: Form<'a>,
+    diagonal: &'a [f64],
+    inverse: &'a [f64],
+    l1: &'a [f64],
+    lower: &'a [f64],
+    upper: &'a [f64],
+}
+
+impl Columns<'_> {
+    /// Minimises over column j alone; the square of its move in units of the quadratic form.
+    #[inline(always)]
+    fn update<S: Simd>(&self, simd: S, j: usize, b: &mut [f64], slope: &mut [f64]) -> f64 {
+        let (curvature, inverse, before) = (self.diagonal[j], self.inverse[j], b[j]);
+        let pull = soft_threshold(slope[j] + curvature * before, self.l1[j]);
+        let after = (pull * inverse).max(self.lower[j]).min(self.upper[j]);
+        let moved = after - before;
+        if moved == 0.0 || inverse == 0.0 {
+            return 0.0;
+        }
+        b[j] = after;
+        add_scaled(simd, -moved, self.form.column(j), slope);
+        moved * moved * curvature
+    }
+}
+
+/// `y += alpha x`.
+#[inline(always)]
+fn add_scaled<S: Simd>(simd: S, alpha: f64, x: &[f64], y: &mut [f64]) {
+    let scale = simd.splat_f64s(alpha);
+    let (x, x_tail) = S::as_simd_f64s(x);
+    let (y, y_tail) = S::as_mut_simd_f64s(y);
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = simd.mul_add_e_f64s(scale, *x, *y);
+    }
+    for (y, x) in y_tail.iter_mut().zip(x_tail) {
+        *y += alpha * x;
+    }
+}
+
+/// `c - G b`.
+struct SlopeAt<'a, 'f> {
+    form: Form<'f>,
+    b: &'a [f64],
+    out: &'a mut Vec<f64>,
+}
+
+impl WithSimd for SlopeAt<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.out.clear();
+        self.out.extend_from_slice(self.form.linear);
+        for (j, b) in self.b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
+            add_scaled(simd, -b, self.form.column(j), self.out);
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod members;
 mod request;
 mod response;
 mod run;
+mod subsets;
 
 use pyo3::prelude::*;
 
@@ -18,4 +19,6 @@ mod _core {
     use super::request::{Recipe, Table};
     #[pymodule_export]
     use super::run::run_cells;
+    #[pymodule_export]
+    use super::subsets::subset_errors;
 }

@@ -34,7 +34,7 @@ def check(X: Any, y: Any, *, n_masks: int = 200, rtol: float = 1e-8, **options: 
     errors = subset_errors(X, y, **options)
     assert errors.shape == (2 ** X.shape[1],)
     masks = np.random.default_rng(0).permutation(len(errors))[:n_masks]
-    masks[:2] = 0, len(errors) - 1
+    masks[0], masks[-1] = 0, len(errors) - 1
     np.testing.assert_allclose(errors[masks], one_by_one(X, y, masks, **options), rtol=rtol)
 
 
@@ -113,7 +113,7 @@ def test_more_columns_than_training_rows() -> None:
 
 def test_columns_far_from_zero_and_of_very_different_units() -> None:
     X, y = table(10)
-    check(X * np.geomspace(1e-6, 1e6, 9) + np.geomspace(1e5, 1e-5, 9), y, alpha=0.01, standardize=True)
+    check((X + 100) * np.geomspace(1e-6, 1e6, 9), y, alpha=0.01, standardize=True)
 
 
 def test_sparse_columns_and_frames() -> None:

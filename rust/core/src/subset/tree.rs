@@ -88,8 +88,11 @@ impl WithSimd for Subtree<'_> {
         let n_own = self.errors.len().ilog2() as usize - S::F64_LANES.ilog2() as usize;
         let (errors, _) = S::as_mut_simd_f64s(self.errors);
         for roots in self.roots.chunks(TOGETHER) {
-            let start = |root| kernel.start(root, self.n_columns, self.number, n_own);
-            let mut folds: Vec<Vec<Node<S>>> = roots.iter().map(|root| kernel.slots(start(root), n_own)).collect();
+            // no closure around a kernel: it would be compiled for the baseline
+            let mut folds = Vec::with_capacity(roots.len());
+            for root in roots {
+                folds.push(kernel.slots(kernel.start(root, self.n_columns, self.number, n_own), n_own));
+            }
             kernel.walk(&mut folds, errors);
         }
     }
@@ -262,8 +265,11 @@ impl<S: Simd> Kernel<S> {
         let zero = self.simd.splat_f64s(0.0);
         let (mut a, mut t) = ([zero; 6], [zero; 6]);
         self.join_few::<BOTTOM>(node, (&mut a, &mut t));
-        let all = self.pair(node).into_iter().chain(self.pair((&a, &t)));
-        errors.iter_mut().zip(all).for_each(|(sum, error)| *sum = self.simd.add_f64s(*sum, error));
+        let (without, with) = (self.pair(node), self.pair((&a, &t)));
+        for at in 0..1 << (BOTTOM - 1) {
+            errors[at] = self.simd.add_f64s(errors[at], without[at]);
+            errors[at + 4] = self.simd.add_f64s(errors[at + 4], with[at]);
+        }
     }
 
     /// Errors of the subsets of the first two columns.

@@ -112,3 +112,14 @@ def run_cells(
     n_threads: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> Fits: ...
+def subset_errors(
+    table: Table,
+    rows: _Ragged,
+    splits: tuple[_Ints, _Ints, _Ints],
+    *,
+    alpha: float,
+    fit_intercept: bool,
+    standardize: bool,
+    n_threads: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> NDArray[np.float64]: ...

@@ -1,5 +1,6 @@
 """Room between Python and the Rust core: solving the equation for many subsets, strengths, folds and strategies."""
 
+from metafit.engine.exhaustive import subset_errors
 from metafit.engine.native import Cell, CellResult, Split, Table, run_cells
 from metafit.engine.solution import Solution
 from metafit.engine.solve import solve
@@ -16,4 +17,5 @@ __all__ = [
     "solve",
     "solve_tasks",
     "stream_tasks",
+    "subset_errors",
 ]

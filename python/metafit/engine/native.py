@@ -31,6 +31,7 @@ __all__ = [
     "as_recipe",
     "predictions",
     "run_cells",
+    "run_exhaustive",
     "run_product",
     "two_labels",
 ]
@@ -328,6 +329,47 @@ def run_cells(
         progress=progress,
     )
     return _results(fits, tables, splits, cells, keep_coef)
+
+
+def run_exhaustive(
+    table: Table,
+    splits: Sequence[Split],
+    *,
+    alpha: float,
+    fit_intercept: bool = True,
+    standardize: bool = False,
+    n_threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Floats:
+    """Fit ridge to every column subset and return the mean held-out squared errors, by the masks of the columns.
+
+    Raises
+    ------
+    ValueError
+        If the table has too many columns or missing values, or a split has no weight on one of its sides.
+    MemoryError
+        If the errors do not fit into memory.
+    KeyboardInterrupt
+        After Ctrl-C.
+
+    Examples
+    --------
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([1.0, 3.0, 5.0, 7.0])
+    >>> run_exhaustive(Table(X, y), [Split(np.array([0, 1, 2]), np.array([3]))], alpha=0.0).round(6)
+    array([16.,  0.])
+    """
+    rows = _Shared()
+    numbers = _split_numbers(splits, rows)
+    return _core.subset_errors(
+        table._core,
+        rows.ragged(np.int64),
+        numbers,
+        alpha=alpha,
+        fit_intercept=fit_intercept,
+        standardize=standardize,
+        n_threads=n_threads,
+        progress=progress,
+    )
 
 
 class _Shared:

@@ -6,6 +6,7 @@ mod members;
 mod request;
 mod response;
 mod run;
+mod subsets;
 
 use pyo3::prelude::*;
 
@@ -20,4 +21,6 @@ mod _core {
     use super::response::Fits;
     #[pymodule_export]
     use super::run::run_cells;
+    #[pymodule_export]
+    use super::subsets::subset_errors;
 }

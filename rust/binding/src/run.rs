@@ -3,7 +3,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use metafit_core::{Error, Path, Plan, Result, Settings};
+use metafit_core::{Error, Plan, Result, Settings};
 use pyo3::prelude::*;
 
 use crate::errors::to_python;
@@ -44,29 +44,33 @@ pub fn run_cells<'py>(
     let paths = if plan.is_small() {
         py.detach(|| plan.run(&AtomicBool::new(false), &AtomicUsize::new(0))).map_err(to_python)?
     } else {
-        watch(py, plan, progress.as_ref())?
+        watch(py, plan.n_cells(), progress.as_ref(), move |cancel, done| plan.run(cancel, done))?
     };
     Ok(Fits::new(paths))
 }
 
 /// Asks for the memory of the answer before anything is computed.
-fn reserve(bytes: usize) -> Result<()> {
+pub fn reserve(bytes: usize) -> Result<()> {
     Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| Error::OutOfMemory { bytes })
 }
 
-/// Runs the plan beside this thread, which goes on to answer signals.
+/// Does `work` of that many steps beside this thread, which goes on to answer signals.
 ///
-/// An exception here returns at once: the plan is told to stop and, being the sole owner of what it reads, ends on
+/// An exception here returns at once: the work is told to stop and, being the sole owner of what it reads, ends on
 /// its own after the kernel in flight.
-fn watch(py: Python<'_>, plan: Plan, progress: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Path>> {
-    let n_cells = plan.n_cells();
+pub fn watch<T: Send + 'static>(
+    py: Python<'_>,
+    n_steps: usize,
+    progress: Option<&Bound<'_, PyAny>>,
+    work: impl FnOnce(&AtomicBool, &AtomicUsize) -> Result<T> + Send + 'static,
+) -> PyResult<T> {
     let cancel = Arc::new(AtomicBool::new(false));
     let done = Arc::new(AtomicUsize::new(0));
     let (sender, receiver) = channel();
     let worker = {
         let (cancel, done) = (cancel.clone(), done.clone());
         std::thread::spawn(move || {
-            let result = plan.run(&cancel, &done);
+            let result = work(&cancel, &done);
             let _ = sender.send(());
             result
         })
@@ -74,7 +78,7 @@ fn watch(py: Python<'_>, plan: Plan, progress: Option<&Bound<'_, PyAny>>) -> PyR
     let receiver = Mutex::new(receiver);
     let tick = || receiver.lock().ok().map(|r| r.recv_timeout(TICK));
     while let Some(Err(RecvTimeoutError::Timeout)) = py.detach(tick) {
-        let told = progress.map_or(Ok(()), |p| p.call1((done.load(Ordering::Relaxed), n_cells)).map(|_| ()));
+        let told = progress.map_or(Ok(()), |p| p.call1((done.load(Ordering::Relaxed), n_steps)).map(|_| ()));
         if let Err(error) = py.check_signals().and(told) {
             cancel.store(true, Ordering::Relaxed);
             return Err(error);

@@ -115,6 +115,12 @@ impl Plan {
         }
     }
 
+    /// Training moments of every split.
+    pub(crate) fn training_moments(&self) -> Vec<Arc<Moments>> {
+        let shared = self.shared();
+        shared.splits.iter().map(|data| data.moments(&shared)).collect()
+    }
+
     fn shared(&self) -> Shared<'_> {
         let (partitions, memberships) = find_partitions(&self.splits);
         let splits = self.splits.iter().zip(memberships).map(|(split, membership)| SplitData {
@@ -144,6 +150,30 @@ impl Plan {
             data.release();
         }
         path
+    }
+}
+
+/// Has `work` fill the chunks of `values`, told their numbers, and returns its answers in their order. What a chunk gets
+/// must depend on its number alone; `done` counts chunks.
+pub(crate) fn fill_chunks<T: Send>(
+    values: &mut [f64],
+    length: usize,
+    n_threads: Option<usize>,
+    (cancel, done): (&AtomicBool, &AtomicUsize),
+    work: impl Fn(usize, &mut [f64]) -> T + Sync,
+) -> Result<Vec<T>> {
+    let one = |(number, chunk): (usize, &mut [f64])| {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        let answer = work(number, chunk);
+        done.fetch_add(1, Ordering::Relaxed);
+        Ok(answer)
+    };
+    let threads = n_threads.unwrap_or_else(available_threads).min(values.len().div_ceil(length));
+    match threads {
+        0 | 1 => values.chunks_mut(length).enumerate().map(one).collect(),
+        _ => pool(threads)?.install(|| values.par_chunks_mut(length).with_max_len(1).enumerate().map(one).collect()),
     }
 }
 

@@ -10,7 +10,7 @@
 //! The way of a request: [`problem`] checks it; [`batch`] runs its cells on threads and keeps what they share,
 //! [`moments`] for the squared loss (merged from folds that [`partition`] found) or a [`design`] of rows; [`path`]
 //! walks one cell's strengths; [`frame`] turns its columns into solver coordinates and back; [`solver`] fits;
-//! [`metric`] scores held-out rows.
+//! [`metric`] scores held-out rows. [`subset`] has shared routes for very many column subsets of one table.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -35,6 +35,7 @@ pub mod problem;
 pub mod registry;
 mod simd;
 pub mod solver;
+pub mod subset;
 mod syrk;
 
 pub use batch::Plan;

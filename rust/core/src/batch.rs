@@ -133,12 +133,12 @@ impl Plan {
             uncentred: Slot::default(),
             held_out: Slot::default(),
         });
-        let shared = Shared {
-            splits: splits.collect(),
-            partitions: partitions.into_iter().map(|p| (p, Slot::default())).collect(),
-        };
+        let shared =
+            Shared { splits: splits.collect(), partitions: partitions.into_iter().map(PartitionData::new).collect() };
         self.cells.iter().for_each(|cell| {
-            shared.splits[cell.split].waiting.fetch_add(1, Ordering::Relaxed);
+            let data = &shared.splits[cell.split];
+            data.waiting.fetch_add(1, Ordering::Relaxed);
+            shared.partition_of(data).inspect(|(p, _)| _ = p.waiting.fetch_add(1, Ordering::Relaxed));
         });
         shared
     }
@@ -148,6 +148,11 @@ impl Plan {
         let path = solve_path(cell, data, shared, &self.settings, cancel);
         if data.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
             data.release();
+        }
+        if let Some((partition, _)) = shared.partition_of(data)
+            && partition.waiting.fetch_sub(1, Ordering::AcqRel) == 1
+        {
+            partition.moments.clear();
         }
         path
     }
@@ -329,7 +334,27 @@ impl<T> Slot<T> {
 /// What cells of a call share.
 pub(crate) struct Shared<'a> {
     splits: Vec<SplitData<'a>>,
-    partitions: Vec<(Partition, Slot<FoldMoments>)>,
+    partitions: Vec<PartitionData>,
+}
+
+/// What the cells on the folds of one partition share.
+struct PartitionData {
+    partition: Partition,
+    waiting: AtomicUsize,
+    moments: Slot<FoldMoments>,
+}
+
+impl PartitionData {
+    fn new(partition: Partition) -> Self {
+        Self { partition, waiting: AtomicUsize::new(0), moments: Slot::default() }
+    }
+}
+
+impl Shared<'_> {
+    /// The partition that a split is part of, and which fold it leaves out.
+    fn partition_of(&self, data: &SplitData<'_>) -> Option<(&PartitionData, usize)> {
+        data.membership.map(|Membership { partition, fold }| (&self.partitions[partition], fold))
+    }
 }
 
 /// What the cells of one split share.
@@ -358,10 +383,9 @@ impl SplitData<'_> {
     /// Training moments: merged from folds where the splits of the call form a partition and nothing is imputed
     /// (an imputed value changes with the training set), from the rows otherwise.
     pub(crate) fn moments(&self, shared: &Shared<'_>) -> Arc<Moments> {
-        self.moments.get(|| match self.membership {
-            Some(Membership { partition, fold }) if !self.table.has_missing() => {
-                let (partition, slot) = &shared.partitions[partition];
-                slot.get(|| FoldMoments::new(self.table, &partition.folds)).without(fold)
+        self.moments.get(|| match shared.partition_of(self) {
+            Some((PartitionData { partition, moments, .. }, fold)) if !self.table.has_missing() => {
+                moments.get(|| FoldMoments::new(self.table, &partition.folds)).without(fold)
             }
             _ => Moments::of_rows(self.table, &self.split.train),
         })

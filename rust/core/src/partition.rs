@@ -1,13 +1,15 @@
 //! Which splits of a call are the folds of one partition, so that their training moments can be merged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::problem::Split;
 
-/// Row sets that share no row and together make up the rows of some splits.
+/// Row sets of one table that share no row and together make up the rows of some splits.
+#[derive(Clone)]
 pub struct Partition {
-    /// Rows of each fold; the last may hold rows that no split tests.
-    pub folds: Vec<Vec<usize>>,
+    /// Rows of each fold; the last may hold rows that no split tests. Tables with the same splits share them.
+    pub folds: Arc<[Vec<usize>]>,
 }
 
 /// The place of a split: it trains on all folds of a partition but one.
@@ -26,28 +28,46 @@ struct Draft {
 
 /// Groups splits over the same rows into partitions; splits that belong to none get `None`.
 ///
-/// A split without held-out rows belongs to none: the fit on all rows has the same bits with and without folds.
+/// A split without held-out rows belongs to none: the fit on all rows has the same bits with and without folds. Tables
+/// whose splits are the same lists of rows, as those of many tasks are, are looked at once.
 pub fn find_partitions(splits: &[Split]) -> (Vec<Partition>, Vec<Option<Membership>>) {
-    let mut by_rows: HashMap<(usize, Vec<usize>), Vec<usize>> = HashMap::new();
-    for (s, split) in splits.iter().enumerate() {
-        if let Some(rows) = rows_of(split).filter(|_| !split.test.is_empty()) {
-            by_rows.entry((split.table, rows)).or_default().push(s);
-        }
-    }
-    let mut groups: Vec<_> = by_rows.into_iter().collect();
-    groups.sort_by_key(|(_, members)| members[0]);
+    let mut of_table: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    splits.iter().enumerate().for_each(|(s, split)| of_table.entry(split.table).or_default().push(s));
+    let mut known: HashMap<Vec<[(usize, usize); 2]>, (Vec<Partition>, Vec<Option<Membership>>)> = HashMap::new();
     let mut partitions = Vec::new();
     let mut memberships = vec![None; splits.len()];
-    for ((_, rows), members) in groups {
-        for draft in drafts(splits, &members) {
-            if draft.split_of_fold.len() < 2 {
-                continue;
-            }
+    for numbers in of_table.into_values() {
+        let place = |rows: &Arc<[usize]>| (Arc::as_ptr(rows).cast::<usize>() as usize, rows.len());
+        let lists = numbers.iter().map(|&s| [place(&splits[s].train), place(&splits[s].test)]).collect();
+        let (found, members) = known.entry(lists).or_insert_with(|| partitions_of(splits, &numbers));
+        let first = partitions.len();
+        for (&s, member) in numbers.iter().zip(members) {
+            memberships[s] = member.map(|m| Membership { partition: first + m.partition, ..m });
+        }
+        partitions.extend(found.iter().cloned());
+    }
+    (partitions, memberships)
+}
+
+/// The same for some splits of one table.
+fn partitions_of(splits: &[Split], numbers: &[usize]) -> (Vec<Partition>, Vec<Option<Membership>>) {
+    let mut by_rows: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
+    for (at, &s) in numbers.iter().enumerate() {
+        if let Some(rows) = rows_of(&splits[s]).filter(|_| !splits[s].test.is_empty()) {
+            by_rows.entry(rows).or_default().push(at);
+        }
+    }
+    let mut partitions = Vec::new();
+    let mut memberships = vec![None; numbers.len()];
+    for (rows, members) in by_rows {
+        let all: Vec<usize> = members.iter().map(|&at| numbers[at]).collect();
+        for draft in drafts(splits, &all).into_iter().filter(|draft| draft.split_of_fold.len() > 1) {
             let partition = partitions.len();
-            for (fold, &s) in draft.split_of_fold.iter().enumerate() {
-                memberships[s] = Some(Membership { partition, fold });
+            for (fold, s) in draft.split_of_fold.iter().enumerate() {
+                let at = numbers.iter().position(|number| number == s);
+                at.into_iter().for_each(|at| memberships[at] = Some(Membership { partition, fold }));
             }
-            partitions.push(Partition { folds: folds(splits, &draft, &rows) });
+            partitions.push(Partition { folds: folds(splits, &draft, &rows).into() });
         }
     }
     (partitions, memberships)
@@ -107,17 +127,27 @@ mod tests {
             [split(&[0, 1, 2, 3], &[]), split(&[2, 3], &[0, 1]), split(&[0, 1], &[3, 2]), split(&[0, 1, 2], &[3])];
         let (partitions, members) = find_partitions(&splits);
         assert_eq!(partitions.len(), 1);
-        assert_eq!(partitions[0].folds, [vec![0, 1], vec![2, 3]]);
+        assert_eq!(*partitions[0].folds, [vec![0, 1], vec![2, 3]]);
         assert_eq!(members[0], None, "the whole is solved alike with and without folds");
         assert_eq!(members[2], Some(Membership { partition: 0, fold: 1 }));
         assert_eq!(members[3], None, "a second partition of a single split is not worth making");
     }
 
     #[test]
+    fn tables_with_the_same_lists_of_rows_have_partitions_of_their_own() {
+        let folds = [split(&[2, 3], &[0, 1]), split(&[0, 1], &[2, 3])];
+        let splits: Vec<Split> = (0..3).flat_map(|table| folds.clone().map(|fold| Split { table, ..fold })).collect();
+        let (partitions, members) = find_partitions(&splits);
+        assert_eq!(partitions.len(), 3);
+        assert!(Arc::ptr_eq(&partitions[0].folds, &partitions[2].folds));
+        assert_eq!(members[4], Some(Membership { partition: 2, fold: 0 }));
+    }
+
+    #[test]
     fn rows_that_no_split_tests_are_a_fold_of_their_own() {
         let splits = [split(&[1, 2, 3, 4], &[0]), split(&[0, 2, 3, 4], &[1])];
         let (partitions, _) = find_partitions(&splits);
-        assert_eq!(partitions[0].folds, [vec![0], vec![1], vec![2, 3, 4]]);
+        assert_eq!(*partitions[0].folds, [vec![0], vec![1], vec![2, 3, 4]]);
     }
 
     #[test]

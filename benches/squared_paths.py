@@ -12,12 +12,12 @@ from sklearn.base import clone
 
 import metafit
 
-__all__ = ["SKLEARN_TOL", "draw", "fit_all", "objective", "worst_gap"]
+__all__ = ["SKLEARN_TOL", "draw", "fit_all", "grid", "objective", "worst_gap"]
 
 Floats = NDArray[np.float64]
 
-#: Of coordinate descent: its gap is that part of the target's sum of squares, which brings objectives within 1e-6.
-SKLEARN_TOL = 1e-6
+#: Of coordinate descent (its default): the gap it stops at is that part of the target's sum of squares.
+SKLEARN_TOL = 1e-4
 
 
 def draw(n: int, p: int, rng: np.random.Generator, n_targets: int = 1) -> tuple[Floats, Floats]:
@@ -26,6 +26,12 @@ def draw(n: int, p: int, rng: np.random.Generator, n_targets: int = 1) -> tuple[
     signal = X[:, : p // 2] @ rng.normal(size=(p // 2, n_targets))
     Y = signal + rng.normal(size=signal.shape) * signal.std(axis=0)
     return X, Y
+
+
+def grid(X: Floats, y: Floats, l1_ratio: float, n_alphas: int) -> Floats:
+    """Strengths from the least that leaves all at 0 down to a thousandth of it."""
+    largest = np.abs((X - X.mean(axis=0)).T @ (y - y.mean())).max() / len(y) / l1_ratio
+    return np.geomspace(largest, 1e-3 * largest, n_alphas)
 
 
 def fit_all(estimator: Any, tables: Iterable[Sequence[Any]]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from harness import Case, Contender, installed
 from sklearn.linear_model import ElasticNetCV
-from squared_paths import SKLEARN_TOL, objective, worst_gap
+from squared_paths import SKLEARN_TOL, grid, objective, worst_gap
 
 import metafit
 
@@ -17,7 +17,7 @@ L1_RATIO = 0.5
 def cases(size: str) -> list[Case]:
     n, p, n_alphas, folds = (10_000, 1_000, 100, 10) if size == "full" else (2_000, 200, 50, 5)
     X, y = _table(n, p)
-    alphas = metafit.solve(X, y, penalty=_penalty(), n_alphas=n_alphas, max_iter=0).alphas
+    alphas = grid(X, y, L1_RATIO, n_alphas)
     peers = [_sklearn(X, y, alphas, folds, size)]
     if installed("adelie"):
         peers.append(_adelie(X, y, alphas, folds))

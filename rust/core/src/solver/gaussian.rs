@@ -218,3 +218,71 @@ impl Model for Gaussian {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::linalg::weighted_gram;
+    use crate::solver::Fitter;
+    use crate::solver::newton::{Status, Stop};
+
+    /// Moments of k columns that share a factor, on n rows, and of a target of every third one.
+    fn model(k: usize, n: usize, seed: u64) -> Gaussian {
+        let mut state = seed;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
+        };
+        let factor: Vec<f64> = (0..n).map(|_| draw()).collect();
+        let mut columns: Vec<Vec<f64>> = (0..k).map(|_| factor.iter().map(|f| draw() + 0.7 * f).collect()).collect();
+        let mut target: Vec<f64> = (0..n).map(|_| 2.0 * draw()).collect();
+        columns.iter().step_by(3).for_each(|column| axpy(4.0 * draw(), column, &mut target));
+        columns.push(target);
+        let views: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        let cross = weighted_gram(&views, &vec![(n as f64).sqrt().recip(); n]);
+        let padded_column = |j: usize| {
+            let mut column = cross[j * (k + 1)..][..k].to_vec();
+            column.resize(padded(k), 0.0);
+            column
+        };
+        Gaussian::new(k, (0..k).flat_map(padded_column).collect(), padded_column(k), cross[k * (k + 2)], 0.0)
+    }
+
+    /// Whole matrices and packs, with new factors for every strength and with kept ones, with and without bounds.
+    #[test]
+    fn a_path_equals_cold_fits() {
+        let cancel = AtomicBool::new(false);
+        for (k, n, ridge, bound, tol) in [
+            (20, 60, 0.0, f64::INFINITY, 1e-8),
+            (20, 60, 0.5, f64::INFINITY, 1e-8),
+            (20, 60, 0.5, 0.1, 1e-8),
+            (90, 300, 0.5, f64::INFINITY, 1e-8),
+            (90, 60, 0.0, f64::INFINITY, 1e-8),
+            (160, 400, 0.0, f64::INFINITY, 0.0),
+            (160, 400, 0.5, f64::INFINITY, 1e-8),
+            (160, 400, 0.5, f64::INFINITY, 0.0),
+            (160, 400, 0.1, 0.05, 1e-8),
+        ] {
+            let cold = model(k, n, (k + n) as u64);
+            let (mut warm, mut b) = (cold.clone(), vec![0.0; k]);
+            let top = cold.slope().iter().fold(0.0, |a: f64, c| a.max(c.abs()));
+            for step in 0..25 {
+                let alpha = 1.1 * top * 0.8_f64.powi(step);
+                let mut penalty = ScaledPenalty::separable(vec![(1.0 - ridge) * alpha; k], vec![ridge * alpha; k]);
+                penalty.upper.iter_mut().step_by(2).for_each(|upper| *upper = bound);
+                let stop = Stop { tol, max_iter: 50, null_objective: cold.loss(), cancel: &cancel };
+                let report = warm.minimise(&penalty, &mut b, stop);
+                let mut alone = vec![0.0; k];
+                cold.clone().minimise(&penalty, &mut alone, stop);
+                let size = alone.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
+                let apart = alone.iter().zip(&b).fold(0.0, |a: f64, (x, y)| a.max((x - y).abs()));
+                assert_eq!(report.status, Status::Converged, "k {k} ridge {ridge} step {step}: {report:?}");
+                assert!(apart <= 1e-9 * size, "k {k} ridge {ridge} step {step}: {apart} of {size}");
+                let off = penalty.largest_violation(&b, &warm.gradient(), |_| 1.0);
+                assert!(off <= 1e-10 * top, "k {k} ridge {ridge} step {step}: {off}");
+            }
+        }
+    }
+}

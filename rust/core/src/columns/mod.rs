@@ -68,6 +68,13 @@ impl Column<'_> {
         matches!(self, Column::Sparse { .. })
     }
 
+    /// Number of values kept.
+    pub fn n_stored(&self) -> usize {
+        match self {
+            Column::Dense(values) | Column::Sparse { values, .. } => values.len(),
+        }
+    }
+
     fn is_shifted(&self) -> bool {
         matches!(self, Column::Sparse { shift, .. } if *shift != 0.0)
     }

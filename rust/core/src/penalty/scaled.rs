@@ -195,6 +195,12 @@ impl ScaledPenalty {
         self.metric.is_none() && self.blocks.iter().all(|g| !g.is_active())
     }
 
+    /// Whether coordinate descent finds its way: every column for itself, and none without a penalty.
+    pub fn is_descended(&self) -> bool {
+        let is_penalised = |j: usize| self.l1[j] > 0.0;
+        self.metric.is_none() && !self.blocks.iter().any(Block::is_active) && (0..self.n_columns()).all(is_penalised)
+    }
+
     /// Whether the columns of the same number as the entries of `true` carry a group norm.
     pub fn in_block(&self) -> Vec<bool> {
         let mut inside = vec![false; self.n_columns()];

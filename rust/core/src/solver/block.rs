@@ -1,18 +1,64 @@
 //! Quadratic problems with group norms: block descent finds which groups are at 0, Newton's method does the rest.
 //!
-//! One block, all others fixed, is met through a parabola with the curvature `h = max_i sum_j |G_ij|` that lies above it. In
-//! the coordinates `c = scale b` of the norm its minimiser is `c_j = clip(soft_threshold(z_j, l1_j) / (h_j + weight / r))` at
-//! the r that equals its own norm, and 0 where `|soft_threshold(z, l1)| <= weight`. Away from 0 the norm is smooth: on the
-//! columns that are not held (see [`Quadratic`]) Newton's method converges quadratically.
+//! One block, all others fixed, is solved in the coordinates `c = scale b` of its norm: where the matrix there is diagonal
+//! with entries h, the minimiser is `c_j = clip(soft_threshold(z_j, l1_j) / (h_j + weight / r))` at the r that equals its own
+//! norm, and 0 where `|soft_threshold(z, l1)| <= weight`. A norm looks the same from all sides, so a block without L1 weights
+//! and bounds is turned to its eigenvectors; another one is met through a parabola with the curvature
+//! `h = max_i sum_j |G_ij|`, which lies above it. Away from 0 the norm is smooth: on the columns that are not held (see
+//! [`Quadratic`]) Newton's method converges quadratically.
 
 use super::coordinate::solve_refined;
 use super::separable::{MAX_ROUNDS, MAX_SWEEPS, is_held, kink_between, sign};
 use super::{PIVOT_FLOOR, Quadratic};
-use crate::penalty::{Block, soft_threshold};
+use crate::linalg::eigen;
+use crate::penalty::{Block, ScaledPenalty, soft_threshold};
 use crate::simd::{axpy, dot};
 
+/// Columns from which on descent goes further before the first factorisation.
+const MANY: usize = 64;
 /// Newton steps a round may take.
 const MAX_STEPS: usize = 50;
+
+/// Part of a block's largest eigenvalue below which another one is rounding.
+const FLAT: f64 = 1e-14;
+
+/// A block whose coordinates may be turned: eigenvalues and eigenvectors (one after another) of its matrix.
+struct Turned {
+    members: Vec<usize>,
+    scale: Vec<f64>,
+    values: Vec<f64>,
+    vectors: Vec<f64>,
+    weight: f64,
+}
+
+impl Turned {
+    /// `vectors' v`.
+    fn onto(&self, v: &[f64]) -> Vec<f64> {
+        self.vectors.chunks_exact(v.len()).map(|vector| dot(vector, v)).collect()
+    }
+
+    /// The block's minimiser, where its members stand at `b` with that slope of everything but the norm.
+    fn goal(&self, b: &[f64], slope: &[f64]) -> Vec<f64> {
+        let m = self.members.len();
+        let here: Vec<f64> = b.iter().zip(&self.scale).map(|(b, s)| b * s).collect();
+        let pull: Vec<f64> = slope.iter().zip(&self.scale).map(|(g, s)| g / s).collect();
+        let turned = self.onto(&here);
+        let z = self.onto(&pull).iter().zip(turned.iter().zip(&self.values)).map(|(p, (c, h))| p + h * c).collect();
+        let open = |end: f64| vec![end; m];
+        let problem = BlockProblem {
+            h: self.values.clone(),
+            z,
+            l1: vec![0.0; m],
+            lower: open(f64::NEG_INFINITY),
+            upper: open(f64::INFINITY),
+            weight: self.weight,
+        };
+        let mut goal = vec![0.0; m];
+        let minimiser = problem.minimise();
+        self.vectors.chunks_exact(m).zip(minimiser).for_each(|(vector, c)| axpy(c, vector, &mut goal));
+        goal.iter().zip(&self.scale).map(|(c, s)| c / s).collect()
+    }
+}
 
 /// `min_c sum_j h_j c_j^2 / 2 - z_j c_j + l1_j |c_j| + weight |c|` over a box, one entry a member.
 struct BlockProblem {
@@ -95,17 +141,21 @@ impl Quadratic<'_> {
     /// Rounds of block descent and Newton steps until no column wants to move.
     pub(super) fn with_blocks(&self, b: &mut [f64]) -> bool {
         let single: Vec<usize> = self.outside_blocks();
+        let turned: Vec<Option<Turned>> = self.blocks().map(|block| self.turn(block)).collect();
         let mut slope = self.slope(b);
-        let mut accuracy = 1e-2;
+        // a factorisation costs as much as many sweeps where columns are many
+        let mut accuracy: f64 = if self.k > MANY { 1e-4 } else { 1e-2 };
         let mut regular = true;
         let mut best = f64::INFINITY;
+        let largest = self.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
+        // the rounding of slopes, sums over all columns, grows with their number
+        let floor = 1e-16 * largest * (self.k as f64).max(10.0);
         for _ in 0..MAX_ROUNDS {
-            self.descend_blocks(&single, b, &mut slope, accuracy);
+            self.descend_blocks(&single, &turned, b, &mut slope, accuracy);
             regular = self.newton_steps(b, &mut slope);
             let off = self.penalty.violations(b, &slope).into_iter().fold(0.0, f64::max);
-            let largest = self.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
             // at the floor where nothing is gained any more
-            if off <= 1e-15 * largest || (off <= 1e-12 * largest && off >= 0.5 * best && accuracy < 1e-15) {
+            if off <= floor || (off <= 1e-12 * largest && off >= 0.5 * best && accuracy < 1e-15) {
                 return regular;
             }
             best = best.min(off);
@@ -123,18 +173,71 @@ impl Quadratic<'_> {
         (0..self.k).filter(|&j| !inside[j]).collect()
     }
 
-    fn descend_blocks(&self, single: &[usize], b: &mut [f64], slope: &mut [f64], accuracy: f64) {
+    /// The block in its eigenvectors, if it has neither L1 weights nor bounds.
+    fn turn(&self, block: &Block) -> Option<Turned> {
+        let penalty: &ScaledPenalty = self.penalty;
+        let (members, scale): (Vec<usize>, Vec<f64>) =
+            block.members.iter().zip(&block.scale).filter(|(_, s)| **s > 0.0).unzip();
+        if members.iter().any(|&j| penalty.l1[j] > 0.0 || penalty.is_bounded(j)) {
+            return None;
+        }
+        let mut matrix = self.hessian_on(&members);
+        let m = members.len();
+        matrix.iter_mut().enumerate().for_each(|(at, entry)| *entry /= scale[at / m] * scale[at % m]);
+        let (mut values, vectors) = eigen(&matrix, m)?;
+        let least = FLAT * values.iter().fold(0.0, |a: f64, v| a.max(*v));
+        values.iter_mut().for_each(|v| *v = v.max(least));
+        (least > 0.0).then_some(Turned { members, scale, values, vectors, weight: block.weight })
+    }
+
+    fn descend_blocks(
+        &self,
+        single: &[usize],
+        turned: &[Option<Turned>],
+        b: &mut [f64],
+        slope: &mut [f64],
+        accuracy: f64,
+    ) {
         let mut largest: f64 = 0.0;
         for _ in 0..MAX_SWEEPS {
             let mut moved = self.sweep(single, b, slope);
-            for block in self.blocks() {
-                moved = moved.max(self.update_block(block, b, slope));
+            for (block, turned) in self.blocks().zip(turned) {
+                let by = match turned {
+                    Some(turned) => self.update_turned(turned, b, slope),
+                    None => self.update_block(block, b, slope),
+                };
+                moved = moved.max(by);
             }
             largest = largest.max(moved);
             if moved <= accuracy * largest {
                 return;
             }
         }
+    }
+
+    /// One update of a turned block; the largest move in units of the quadratic form.
+    fn update_turned(&self, block: &Turned, b: &mut [f64], slope: &mut [f64]) -> f64 {
+        let here: Vec<f64> = block.members.iter().map(|&j| b[j]).collect();
+        let rest: Vec<f64> = block.members.iter().map(|&j| slope[j] - self.penalty.l2[j] * b[j]).collect();
+        let pull = || length(rest.iter().zip(&block.scale).map(|(g, s)| g / s));
+        if here.iter().all(|b| *b == 0.0) && pull() <= block.weight {
+            return 0.0;
+        }
+        let mut largest: f64 = 0.0;
+        for (&j, goal) in block.members.iter().zip(block.goal(&here, &rest)) {
+            largest = largest.max(self.move_to(j, goal, b, slope) * self.gram[j * self.k + j].sqrt());
+        }
+        largest
+    }
+
+    /// Carries column j to its goal; how far that was.
+    fn move_to(&self, j: usize, goal: f64, b: &mut [f64], slope: &mut [f64]) -> f64 {
+        let moved = goal - b[j];
+        if moved != 0.0 {
+            b[j] = goal;
+            axpy(-moved, self.column(j), slope);
+        }
+        moved.abs()
     }
 
     /// One update of a block; the largest move in units of the quadratic form.
@@ -158,12 +261,7 @@ impl Quadratic<'_> {
         let mut largest: f64 = 0.0;
         for ((j, s), c) in members.iter().zip(problem.minimise()) {
             let goal = (c / s).clamp(self.penalty.lower[*j], self.penalty.upper[*j]);
-            let moved = goal - b[*j];
-            if moved != 0.0 {
-                b[*j] = goal;
-                axpy(-moved, self.column(*j), slope);
-                largest = largest.max(moved.abs() * h.sqrt());
-            }
+            largest = largest.max(self.move_to(*j, goal, b, slope) * h.sqrt());
         }
         largest
     }

@@ -1,11 +1,12 @@
 //! A loss on the rows of a design.
 
 use super::least_squares::Regression;
+use super::rows::RowDescent;
 use super::{Dual, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
 use crate::columns::{Column, centred_gram, combine, correlate, correlate_pair, gram};
 use crate::linalg::{Cholesky, solve_singular};
 use crate::loss::{Loss, Terms};
-use crate::penalty::Directions;
+use crate::penalty::{Directions, ScaledPenalty};
 use crate::simd::{axpy, dot, multiply};
 
 /// Mean curvature below which its digits are gone.
@@ -113,12 +114,17 @@ impl<'a, L: Loss> Glm<'a, L> {
         if !self.fit_intercept {
             return (gram(columns, &weights), slope);
         }
-        let (curvature, along) = (weights.iter().sum::<f64>(), dot(self.omega, &self.residual));
+        self.eliminate(weights.iter().sum(), cross, &mut slope);
+        (centred_gram(columns, &weights), slope)
+    }
+
+    /// Takes the intercept's part from a slope.
+    fn eliminate(&mut self, curvature: f64, cross: Vec<f64>, slope: &mut [f64]) {
+        let along = dot(self.omega, &self.residual);
         if curvature > 0.0 {
-            axpy(-along / curvature, &cross, &mut slope);
+            axpy(-along / curvature, &cross, slope);
         }
         self.system = InterceptSystem { cross, curvature, slope: along };
-        (centred_gram(columns, &weights), slope)
     }
 
     fn majorants(&self) -> Vec<f64> {
@@ -225,6 +231,32 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         }
         let cross = set.iter().map(|&j| self.cross[j]).collect();
         self.condense(&columns, &self.curvature.clone(), slope, cross)
+    }
+
+    fn descend(
+        &mut self,
+        set: &[usize],
+        penalty: &ScaledPenalty,
+        start: &[f64],
+        accuracy: f64,
+    ) -> Option<(Vec<f64>, Vec<f64>)> {
+        let columns: Vec<Column<'_>> = set.iter().map(|&j| self.columns[j]).collect();
+        if self.majorising || !rows_are_cheap(&columns) || !penalty.is_descended() {
+            return None;
+        }
+        let weights = self.weighted(&self.curvature);
+        let total = weights.iter().sum::<f64>();
+        if total < SMALLEST_CURVATURE {
+            return None;
+        }
+        let mut descent = RowDescent::new(&columns, &weights, self.fit_intercept)?;
+        let mut slope: Vec<f64> = set.iter().map(|&j| self.slope[j]).collect();
+        if self.fit_intercept {
+            self.eliminate(total, set.iter().map(|&j| self.cross[j]).collect(), &mut slope);
+        }
+        let mut goal = start.to_vec();
+        descent.minimise(&slope, penalty, &mut goal, accuracy);
+        Some((goal, slope))
     }
 
     fn aim(&mut self, set: &[usize], direction: &[f64]) {
@@ -338,6 +370,14 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         };
         rows().all(|i| self.loss.recedes(self.y[i], unit(self.step[i]))) && rows().any(falls)
     }
+}
+
+/// Whether sweeps over the stored values of columns cost less than a factorisation of their Gram matrix.
+fn rows_are_cheap(columns: &[Column<'_>]) -> bool {
+    /// Operations on a stored value, by an estimate of how many sweeps there are.
+    const SWEEPS: usize = 200;
+    let stored: usize = columns.iter().map(Column::n_stored).sum();
+    columns.iter().all(Column::is_sparse) && SWEEPS * stored < columns.len().saturating_pow(3)
 }
 
 /// Columns of the free directions; combinations are written into `store`.

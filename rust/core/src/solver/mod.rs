@@ -26,6 +26,7 @@ pub mod interior_point;
 mod least_squares;
 pub mod newton;
 mod pinball;
+mod rows;
 mod separable;
 mod softmax;
 
@@ -144,6 +145,19 @@ pub trait Model {
 
     /// Hessian and negative gradient on the columns of `set`, the intercept eliminated.
     fn newton_system(&mut self, set: &[usize]) -> (Vec<f64>, Vec<f64>);
+
+    /// Where the local model plus a penalty on the columns of `set` is least, and the negative gradient at the position
+    /// `start`, if that costs less without a Hessian: until moves are about the part `accuracy` of the first ones. Like
+    /// `newton_system`, it prepares for `aim`.
+    fn descend(
+        &mut self,
+        _set: &[usize],
+        _penalty: &ScaledPenalty,
+        _start: &[f64],
+        _accuracy: f64,
+    ) -> Option<(Vec<f64>, Vec<f64>)> {
+        None
+    }
 
     /// Prepares a move along `direction` on `set` (and the intercept's answer to it); needs the last
     /// `newton_system` to have been on the same set.

@@ -69,6 +69,10 @@ const SUM_ROUNDING: f64 = 1e-13;
 const FELL: f64 = 1e-9;
 /// Steps without progress after which the loop gives up.
 const STALLS: usize = 3;
+/// What a descent on a local model leaves of its first moves: Newton's method squares what it is given, and the polish
+/// is the last to give it.
+const COARSE: f64 = 1e-2;
+const FINE: f64 = 1e-5;
 /// Columns that join a working set at once, at least.
 const JOINING: usize = 100;
 
@@ -124,7 +128,7 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
             Some(regular) => Taken { regular, share: 1.0, moved: true, runs_away: false },
             None => {
                 let set = working_set(&model.gradient(), penalty, b);
-                step(model, penalty, b, &set)
+                step(model, penalty, b, &set, if progress.polished { FINE } else { COARSE })
             }
         };
         // a loss with straight or flat parts has places without curvature; a parabola above it leads away from them
@@ -185,7 +189,7 @@ pub fn fit_null(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     for _ in 0..max_iter.min(100) {
         let before = model.loss();
         let is_good = if combined.is_empty() {
-            step(model, &nothing, b, &columns).is_good()
+            step(model, &nothing, b, &columns, FINE).is_good()
         } else {
             step_along(model, &combined, b);
             true
@@ -281,21 +285,13 @@ impl Taken {
 }
 
 /// One Newton step on `set`, with line search.
-fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[usize]) -> Taken {
-    let (mut gram, slope) = model.newton_system(set);
+fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[usize], accuracy: f64) -> Taken {
     let local = penalty.restrict(set);
     let start = values_on(set, b);
-    // slope + G b turns the local model about b into one about 0
-    let mut linear = slope.clone();
-    for (j, b) in start.iter().enumerate() {
-        crate::simd::axpy(*b, &gram[j * set.len()..(j + 1) * set.len()], &mut linear);
-    }
-    if let Some((alpha, metric)) = &local.metric {
-        metric.add_to(&mut gram, *alpha);
-    }
-    let mut goal = start.clone();
-    let quadratic = Quadratic { k: set.len(), gram: &gram, linear: &linear, penalty: &local };
-    let regular = quadratic.minimise(&mut goal);
+    let Goal { at: goal, slope, regular } = match model.descend(set, &local, &start, accuracy) {
+        Some((at, slope)) => Goal { at, slope, regular: true },
+        None => exact_goal(model, &local, set, &start),
+    };
     let direction: Vec<f64> = goal.iter().zip(&start).map(|(g, s)| g - s).collect();
     let before = model.loss() + local.value(&start);
     let mut share = 0.0;
@@ -314,6 +310,30 @@ fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[u
     let moved =
         set.is_empty() || if regular { direction.iter().any(|d| *d != 0.0) } else { fell > FELL * before.abs() };
     Taken { regular, share, moved, runs_away }
+}
+
+/// Where a local model is least, with the slope at the position.
+struct Goal {
+    at: Vec<f64>,
+    slope: Vec<f64>,
+    /// Whether its columns were independent.
+    regular: bool,
+}
+
+fn exact_goal(model: &mut impl Model, local: &ScaledPenalty, set: &[usize], start: &[f64]) -> Goal {
+    let (mut gram, slope) = model.newton_system(set);
+    // slope + G b turns the local model about b into one about 0
+    let mut linear = slope.clone();
+    for (j, b) in start.iter().enumerate() {
+        crate::simd::axpy(*b, &gram[j * set.len()..(j + 1) * set.len()], &mut linear);
+    }
+    if let Some((alpha, metric)) = &local.metric {
+        metric.add_to(&mut gram, *alpha);
+    }
+    let mut at = start.to_vec();
+    let quadratic = Quadratic { k: set.len(), gram: &gram, linear: &linear, penalty: local };
+    let regular = quadratic.minimise(&mut at);
+    Goal { at, slope, regular }
 }
 
 fn values_on(set: &[usize], b: &[f64]) -> Vec<f64> {

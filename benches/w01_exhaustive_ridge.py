@@ -101,16 +101,16 @@ def _gap(X: Floats, y: Floats, masks: Any, errors: Floats) -> float:
     p = X.shape[1]
     wanted = np.zeros(len(masks))
     for train, test in _folds(len(y)):
-        mean, shift = X[train].mean(axis=0), y[train].mean()
-        rows = np.column_stack([X[train] - mean, y[train] - shift]) / np.sqrt(len(train))
+        Z = np.column_stack([X, y])
+        Z = Z - Z[train].mean(axis=0)
         # the rows of R stand for those of the table in the QR of any columns
-        triangle = np.linalg.qr(np.vstack([rows, np.sqrt(ALPHA) * np.eye(p, p + 1)]), mode="r")
-        held_out, target = X[test] - mean, y[test] - shift
+        rows = np.vstack([Z[train] / np.sqrt(len(train)), np.sqrt(ALPHA) * np.eye(p, p + 1)])
+        triangle, held_out = (np.linalg.qr(part, mode="r") for part in (rows, Z[test] / np.sqrt(len(test))))
         for part, columns in _by_size(masks, p):
             Q, R = np.linalg.qr(triangle[:, columns].swapaxes(0, 1))
             w = np.linalg.solve(R, Q.swapaxes(-1, -2) @ triangle[:, p, None])
-            residual = target[:, None] - (held_out[:, columns].swapaxes(0, 1) @ w)[..., 0].T
-            wanted[part] += np.mean(residual**2, axis=0) / N_FOLDS
+            residual = held_out[:, p] - (held_out[:, columns].swapaxes(0, 1) @ w)[..., 0]
+            wanted[part] += (residual**2).sum(axis=-1) / N_FOLDS
     return float(np.max(np.abs(errors[: len(masks)] - wanted) / wanted))
 
 

@@ -191,7 +191,7 @@ impl Exhaustive {
 
 /// Positions of errors that are no numbers, or too small to have kept their digits.
 fn doubtful(errors: &[f64], floor: f64) -> Vec<usize> {
-    let is_doubtful = |error: &f64| !(*error >= floor);
+    let is_doubtful = |error: &f64| error.is_nan() || *error < floor;
     if errors.iter().filter(|error| is_doubtful(error)).count() == 0 {
         return vec![];
     }

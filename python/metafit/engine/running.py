@@ -266,7 +266,7 @@ def _with_loss(scores: dict[str, float], rows: FoldRows) -> dict[str, float]:
 
 def _sizes(task: Task, jobs: Sequence[Job], solved: Sequence[Solved]) -> list[tuple[float, float]]:
     """Return how many raw columns and how many coefficients each fit uses."""
-    sizes = [(math.nan, math.nan)] * len(jobs)
+    sizes: list[tuple[float, float]] = [(math.nan, math.nan)] * len(jobs)
     plain = []
     for k, (job, one) in enumerate(zip(jobs, solved, strict=True)):
         if one.result is not None and one.preparation is not None:
@@ -274,8 +274,8 @@ def _sizes(task: Task, jobs: Sequence[Job], solved: Sequence[Solved]) -> list[tu
             sizes[k] = len(job.rows.choose(job.strategy.features)), int(np.count_nonzero(used))
         elif one.result is not None:
             plain.append(k)
-    for k, *pair in zip(plain, *_sizes_of(task, [solved[k] for k in plain]), strict=True):
-        sizes[k] = tuple(pair)
+    for k, n_blocks, n_columns in zip(plain, *_sizes_of(task, [solved[k] for k in plain]), strict=True):
+        sizes[k] = n_blocks, n_columns
     return sizes
 
 
@@ -285,7 +285,7 @@ def _sizes_of(task: Task, solved: Sequence[Solved]) -> tuple[list[int], list[int
         return [], []
     order = np.argsort(task.blocks, kind="stable")
     coefs = np.array([one.result.coef[0] for one in solved if one.result is not None])
-    used = coefs.reshape(len(coefs), -1, len(order)).any(axis=1)[:, order]
+    used = np.any(coefs.reshape(len(coefs), -1, len(order)) != 0, axis=1, keepdims=True)[:, 0, order]
     starts = np.unique(task.blocks[order], return_index=True)[1]
     blocks = np.logical_or.reduceat(used, starts, axis=1)
     return blocks.sum(axis=1).tolist(), used.sum(axis=1).tolist()

@@ -1,15 +1,19 @@
-"""The same cells of the real suite through metafit and through scikit-learn with joblib, on the same cores.
+"""W10. The same cells of the real suite through metafit and through scikit-learn with joblib, on the same cores.
 
 A cell is a strategy on one fold of one task. metafit runs all cells of a task in one call of `run_strategies`:
 choosing columns, imputing, standardising, fitting, scoring. scikit-learn runs a pipeline a cell (SimpleImputer,
 StandardScaler, model) through joblib.Parallel, with the strengths and columns that metafit used, at its own default
-tolerances. As it would run for hours it is given a seeded sample, some folds of each strategy, and its time is
-extrapolated to all folds; such figures carry a ~.
+tolerances. As it would run for hours it is given a seeded sample, and its time is extrapolated; such figures carry a ~.
 
 Neither side may win by stopping early: beside the times stand the relative gaps (P - P*) / P of both. metafit's
 is its certificate; scikit-learn's is its objective less the lower bound that this certificate gives.
 
-    python benches/real_suite.py --quick
+The second case has all default strategies, those with inner folds and with transforms too. Both sides call the same
+scikit-learn transformers, metafit once for all strategies that share one, and scikit-learn is told the strength that
+metafit searched for.
+
+    python benches/run.py --only W10
+    python benches/w10_real_suite.py --quick     # tables by task and by penalty
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
+from harness import Case, Contender
 from joblib import Parallel, delayed
 from sklearn import metrics
 from sklearn.impute import SimpleImputer
@@ -44,10 +49,13 @@ from metafit.strategies.alphas import CV
 from metafit.strategies.grids import default_strategies
 from metafit.strategies.penalties import ElasticNet as ElasticNetPenalty
 from metafit.strategies.strategy import Strategy
+from metafit.strategies.wrapped import Wrapped
 from metafit.tasks.sources import load_suite
 from metafit.tasks.task import Task
 
 FOLDS = 5
+#: Part of the cells that scikit-learn runs for the table of all workloads.
+SHARE = 0.03
 #: Columns of the table that is printed.
 SHOWN = ["cells", "metafit_s", "sklearn_s", "ratio", "metafit_gap", "sklearn_gap", "metafit_max", "sklearn_max"]
 
@@ -72,6 +80,7 @@ class PeerCell:
     l1: float
     l2: float
     standardize: bool
+    transform: Wrapped | None = None
 
     def model(self) -> Any:
         alpha, n = self.l1 + self.l2, len(self.train)
@@ -89,6 +98,7 @@ class PeerCell:
         X = matrix if self.columns is None else matrix[:, self.columns]
         steps = [
             SimpleImputer(keep_empty_features=True),
+            *([] if self.transform is None else [StandardScaler(), self.transform.build()]),
             *([StandardScaler()] if self.standardize else []),
             self.model(),
         ]
@@ -170,7 +180,7 @@ def measure(task: Task, n_folds: int, rng: np.random.Generator, pool: Parallel, 
     assert task.sample_weight is None, "the real suite has no row weights"
     strategies = native_strategies(task.kind)
     splits = task.splits(FOLDS, random_state=0)
-    matrix, y = task.matrix, task.y.astype(float)  # encoding belongs to neither side
+    matrix, y = data_of(task)  # encoding belongs to neither side
     start = time.perf_counter()
     results = run_strategies(task, strategies, splits, n_threads=n_threads)
     metafit_seconds = time.perf_counter() - start
@@ -211,6 +221,7 @@ def peer_cell(rows: FoldRows, strategy: Strategy, result: FoldResult) -> PeerCel
         l1=alpha * ratio * (sd or 1.0),
         l2=alpha * (1 - ratio),
         standardize=strategy.standardize,
+        transform=strategy.transform,
     )
 
 
@@ -280,6 +291,93 @@ def pick(options: argparse.Namespace, rng: np.random.Generator) -> list[Task]:
     return chosen
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """A cell that scikit-learn runs, too."""
+
+    task: Task
+    strategy: Strategy
+    cell: PeerCell
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tasks with their strategies and splits: the work of a case."""
+
+    tasks: Sequence[Task]
+    strategies: Sequence[Sequence[Strategy]]
+    splits: Sequence[Any]
+
+    def run(self) -> list[list[FoldResult]]:
+        work = zip(self.tasks, self.strategies, self.splits, strict=True)
+        return [run_strategies(task, strategies, splits, n_threads=2) for task, strategies, splits in work]
+
+    def sample(self, results: list[list[FoldResult]], rng: np.random.Generator) -> list[Sampled]:
+        """Draw cells at equal distances in the order of tasks, so that every table has its share."""
+        places = [
+            (t, k) for t, mine in enumerate(results) for k in rng.permutation(len(mine)) if mine[k].status == "ok"
+        ]
+        step = round(1 / SHARE)
+        return [self._sampled(t, results[t][k], k) for t, k in places[int(rng.integers(step)) :: step]]
+
+    def _sampled(self, t: int, result: FoldResult, k: int) -> Sampled:
+        strategy = self.strategies[t][k // FOLDS]
+        rows = FoldRows(self.tasks[t], *self.splits[t][result.fold])
+        return Sampled(self.tasks[t], strategy, peer_cell(rows, strategy, result))
+
+
+def largest_gaps(sampled: Sequence[Sampled], fits: Sequence[PeerFit] | None) -> float:
+    """The largest relative gap of the cells on a table's own columns: of scikit-learn's fits, or else of metafit's."""
+    gaps = [0.0]
+    for k, one in enumerate(sampled):
+        if one.cell.transform is not None:
+            continue
+        reached, gap = certified(one.task, one.strategy, one.cell)
+        excess = gap if fits is None else one.cell.objective(fits[k], *data_of(one.task)) - (reached - gap)
+        gaps.append(max(excess, 0.0) / reached if reached > 0 else 0.0)
+    return max(gaps)
+
+
+def data_of(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    return task.matrix, task.y.astype(float)
+
+
+def case_of(name: str, tasks: Sequence[Task], choose: Any, ratios: dict[str, float]) -> Case:
+    """Time both sides on tasks; the strengths that scikit-learn is told come from a run before."""
+    suite = Suite(tasks, [choose(task.kind) for task in tasks], [task.splits(FOLDS, random_state=0) for task in tasks])
+    results = suite.run()
+    sampled = suite.sample(results, np.random.default_rng(0))
+    data = {task.name: data_of(task) for task in tasks}
+    pool = Parallel(n_jobs=2)
+    peer = Contender(
+        name="sklearn pipelines, joblib",
+        run=lambda: pool(delayed(PeerCell.run)(one.cell, *data[one.task.name]) for one in sampled),
+        gap=lambda fits: largest_gaps(sampled, fits),
+        share=len(sampled) / sum(map(len, results)),
+        packages=["scikit-learn", "joblib"],
+    )
+    return Case(
+        workload="W10",
+        name=name,
+        shape=f"{len(tasks)} tables, {sum(task.n_rows for task in tasks)} rows",
+        n_fits=sum(map(len, results)),
+        ours=Contender(name="metafit", run=suite.run, gap=lambda _: largest_gaps(sampled, None)),
+        peers=[peer],
+        ratios=ratios,
+        limit="flops of logistic Newton steps on tables of more than 2,000 rows",
+    )
+
+
+def cases(size: str) -> list[Case]:
+    """All tables at full size; the sample of all strategies is small, as kernels take most of it on either side."""
+    is_quick = size == "quick"
+    wanted = argparse.Namespace(tasks=8 if is_quick else 0, max_rows=1000 if is_quick else 10_000)
+    few = argparse.Namespace(tasks=3 if is_quick else 16, max_rows=1000)
+    warm_up(Parallel(n_jobs=2), 2)
+    native = case_of("loss x penalty", pick(wanted, np.random.default_rng(0)), native_strategies, {"*": 50.0})
+    return [native, case_of("all default strategies", pick(few, np.random.default_rng(1)), default_strategies, {})]
+
+
 def warm_up(pool: Parallel, n_threads: int) -> None:
     """Start workers, threads and imports outside the clock."""
     rng = np.random.default_rng(0)
@@ -322,8 +420,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = pd.DataFrame([one.row() for one in measured])
     families = by_family(measured)
     options.out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(options.out / "real_suite.csv", index=False)
-    families.to_csv(options.out / "real_suite_families.csv")
+    table.to_csv(options.out / "w10_tasks.csv", index=False)
+    families.to_csv(options.out / "w10_families.csv")
     with pd.option_context("display.width", 160, "display.max_rows", 400, "display.float_format", "{:.3g}".format):
         print(table.set_index("task")[SHOWN].to_string())
         print()

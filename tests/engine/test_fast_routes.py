@@ -2,8 +2,8 @@
 
 In a call many subsets, splits, strengths and penalties share moments, designs, factorisations and warm starts. A cold
 fit sees a table of the rows of its own split, one strength, and nothing to share. Penalties are convex, and minimisers
-are unique, as columns are continuous; those of the quantile loss may not be, and objectives are compared. Rows differ by
-their place in the two tables: scores that jump at ties hold only if equal rows are predicted equally.
+are unique, as columns are continuous; those of the quantile loss may not be, and objectives are compared. A row has
+another place in each of the two tables: scores that jump at ties agree only if equal rows are predicted equally.
 """
 
 from __future__ import annotations

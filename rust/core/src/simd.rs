@@ -96,6 +96,8 @@ struct Axpy<'a>(f64, &'a [f64], &'a mut [f64]);
 impl WithSimd for Axpy<'_> {
     type Output = ();
 
+    /// The last entries go through the same multiply-add: equal rows keep equal predictions wherever they stand, and tied
+    /// scores stay tied.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let alpha = simd.splat_f64s(self.0);
@@ -104,9 +106,8 @@ impl WithSimd for Axpy<'_> {
         for (y, x) in y.iter_mut().zip(x) {
             *y = simd.mul_add_e_f64s(alpha, *x, *y);
         }
-        for (y, x) in y_tail.iter_mut().zip(x_tail) {
-            *y += self.0 * x;
-        }
+        let last = simd.mul_add_e_f64s(alpha, simd.partial_load_f64s(x_tail), simd.partial_load_f64s(y_tail));
+        simd.partial_store_f64s(y_tail, last);
     }
 }
 
@@ -151,6 +152,15 @@ mod tests {
                 assert!((sums[i] - (b[i] + 2.5 * a[i])).abs() < 1e-12);
                 assert_eq!(products[i], a[i] * b[i]);
             }
+        }
+    }
+
+    #[test]
+    fn equal_entries_stay_equal_wherever_they_stand() {
+        for n in 1..20 {
+            let mut y = vec![0.1; n];
+            axpy(0.3, &vec![1.0 / 3.0; n], &mut y);
+            assert!(y.iter().all(|v| *v == y[0]), "{y:?}");
         }
     }
 }

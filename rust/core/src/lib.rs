@@ -23,6 +23,7 @@ pub mod error;
 pub mod frame;
 mod linalg;
 pub mod loss;
+mod math;
 mod matrix;
 pub mod metric;
 pub mod moments;
@@ -33,6 +34,7 @@ pub mod problem;
 pub mod registry;
 mod simd;
 pub mod solver;
+mod syrk;
 
 pub use batch::Plan;
 pub use error::{Error, Result};

@@ -1,4 +1,5 @@
 use super::{Kind, Loss, LossSpec, Terms, outside, single_class};
+use crate::math;
 use crate::metric::{LOG_LOSS_CEILING, Rows};
 use crate::registry::Spec;
 
@@ -21,7 +22,7 @@ fn probabilities(eta: f64, small: f64) -> (f64, f64) {
 #[inline(always)]
 fn value(y: f64, eta: f64, small: f64) -> f64 {
     let signed = if y > 0.5 { -eta } else { eta };
-    signed.max(0.0) + small.ln_1p()
+    signed.max(0.0) + math::ln_1p(small)
 }
 
 impl Loss for Logistic {
@@ -66,7 +67,7 @@ impl Loss for Logistic {
 
     #[inline(always)]
     fn terms(self, y: f64, eta: f64) -> Terms {
-        let small = (-eta.abs()).exp();
+        let small = math::exp(-eta.abs());
         let (p, q) = probabilities(eta, small);
         let residual = if y > 0.5 { q } else { -p };
         Terms { value: value(y, eta, small), residual, curvature: p * q }
@@ -74,20 +75,27 @@ impl Loss for Logistic {
 
     #[inline(always)]
     fn value(self, y: f64, eta: f64) -> f64 {
-        value(y, eta, (-eta.abs()).exp())
+        value(y, eta, math::exp(-eta.abs()))
     }
 
+    #[inline(always)]
     fn fenchel(self, y: f64, eta: f64, residual: f64, theta: f64) -> f64 {
-        let (p, not_p) = probabilities(eta, (-eta.abs()).exp());
+        let small = math::exp(-eta.abs());
+        let (p, not_p) = probabilities(eta, small);
         let (q, not_q) = (y - theta, (1.0 - y) + theta);
-        if q < 0.0 || not_q < 0.0 {
-            return f64::INFINITY;
-        }
         // q - p without cancellation: y - theta - p = residual - theta
         let delta = residual - theta;
-        let divergence = relative_entropy(q, p, delta, eta) + relative_entropy(not_q, not_p, -delta, -eta);
-        // not `max`, which would turn NaN into a certificate
-        if divergence < 0.0 { 0.0 } else { divergence }
+        let beyond = math::ln_1p(small);
+        let divergence = relative_entropy(q, p, delta, (-eta).max(0.0) + beyond)
+            + relative_entropy(not_q, not_p, -delta, eta.max(0.0) + beyond);
+        if q < 0.0 || not_q < 0.0 {
+            f64::INFINITY
+        } else if divergence < 0.0 {
+            // not `max`, which would turn NaN into a certificate
+            0.0
+        } else {
+            divergence
+        }
     }
 
     fn feasible_scale(self, y: f64, theta: f64) -> f64 {
@@ -110,7 +118,7 @@ impl Loss for Logistic {
     }
 
     fn mean(self, eta: f64) -> f64 {
-        probabilities(eta, (-eta.abs()).exp()).0
+        probabilities(eta, math::exp(-eta.abs())).0
     }
 
     fn null_range(self, _y: &[f64], mean: f64) -> (f64, f64) {
@@ -127,17 +135,18 @@ impl Loss for Logistic {
     }
 }
 
-/// `q log(q / p)` with `q = p + delta` and `p = 1 / (1 + exp(-eta))`, at least -1/e.
+/// `q log(q / p)` with `q = p + delta` and `minus_log_p = -log p`, at least -1/e.
+///
+/// Both forms are computed, and one is taken, so that loops over rows have no branches.
 #[inline(always)]
-fn relative_entropy(q: f64, p: f64, delta: f64, eta: f64) -> f64 {
-    if q == 0.0 {
-        0.0
-    } else if delta.abs() < 0.5 * p {
-        q * (delta / p).ln_1p()
-    } else {
-        // from eta, since p may have been rounded to 0
-        q * (q.ln() + (-eta).max(0.0) + (-eta.abs()).exp().ln_1p())
-    }
+fn relative_entropy(q: f64, p: f64, delta: f64, minus_log_p: f64) -> f64 {
+    let ratio = delta / p;
+    let is_close = delta.abs() < 0.5 * p;
+    let near = math::ln_1p(if is_close { ratio } else { 0.0 });
+    // from eta, since p may have been rounded to 0
+    let far = math::ln(if q > 0.0 { q } else { 1.0 }) + minus_log_p;
+    let product = q * if is_close { near } else { far };
+    if q == 0.0 { 0.0 } else { product }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 """What a first pick, a fixed list and probing leave of the regret on Oboe's table of errors.
 
-    METAFIT_DATA=... python benches/oboe.py               # five minutes of one thread
+    METAFIT_DATA=... python benches/oboe.py               # six minutes of one thread
     METAFIT_DATA=... python benches/oboe.py --quick       # one split; a minute
     METAFIT_DATA=... python benches/oboe.py --variants    # two more of factors; a quarter of an hour
 

@@ -1,17 +1,18 @@
 """What a first pick, a fixed list and probing leave of the regret on Oboe's table of errors.
 
-    METAFIT_DATA=... python benches/oboe.py            # some minutes, one thread
-    METAFIT_DATA=... python benches/oboe.py --quick    # one split, no variants; some tens of seconds
+    METAFIT_DATA=... python benches/oboe.py               # six minutes of one thread
+    METAFIT_DATA=... python benches/oboe.py --quick       # one split; a minute
+    METAFIT_DATA=... python benches/oboe.py --variants    # two more of factors; a quarter of an hour
 
-The table: errors of 219 configurations on 418 tables of OpenML (Yang et al. 2019); the 318 of them whose meta-features
-are known (Fusi et al. 2018) are the tasks. Errors are scaled to [0, 1] on each task, the test task included: a learner
-that observes a scaled error knows how far from the best it is. Rows "best unknown" do without that: there an error is
-given back the level of the task's best one, the regrets are what they were, and the level has to be guessed.
+The table: errors of 219 configurations on 418 tables of OpenML (Yang et al. 2019); the 318 whose meta-features are
+known (Fusi et al. 2018) are the tasks. Errors are scaled to [0, 1] on each task, the test task included: a learner that
+observes a scaled error knows how far from the best it is. The variant "best unknown" does without that: there an error
+is given back the level of the task's best one, the regrets are what they were, and the level has to be guessed.
 
 Ten folds over tasks, five random splits into folds; learners are fitted on the other nine folds, and whatever they tune
-they tune inside these. Probing alternates: rank, observe the error of the strategy that is next, rank again, until b are
-observed. A fixed list is the first b of one ranking. What counts is the lowest of the b errors. The two columns beside
-a mean are the 95% interval of the paired difference: at b = 1 to the single best, above to the greedy portfolio of the
+they tune inside these. Probing alternates: rank, observe the error of the strategy that is next, rank again, until b
+are observed. A fixed list is the first b of one ranking. What counts is the lowest of the b errors. The column after a
+mean holds the 95% interval of the paired difference: at b = 1 to the single best, above to the greedy portfolio of the
 same size. Tasks are resampled, each with its mean over the splits.
 """
 
@@ -36,28 +37,26 @@ N_FOLDS = 10
 
 
 @dataclass(frozen=True)
-class Way:
-    """How strategies are found."""
+class Entrant:
+    """A learner, and what it is given."""
 
     name: str
     learner: BaseLearner
-    probes: bool = False
     described: bool = True
     best_known: bool = True
 
 
 SINGLE, LIST = "single best", "greedy portfolio"
-WAYS = [
-    Way(SINGLE, SingleBest()),
-    Way(LIST, Portfolio(max(BUDGETS))),
-    Way("nearest tasks", NearestTasks()),
-    Way("forest", Forest()),
-    Way("factors", Factorization()),
-    Way("factors, probing", Factorization(), probes=True),
+LISTS = [
+    Entrant(SINGLE, SingleBest()),
+    Entrant(LIST, Portfolio(max(BUDGETS))),
+    Entrant("nearest tasks", NearestTasks()),
+    Entrant("forest", Forest()),
 ]
+FACTORS = Entrant("factors", Factorization())
 VARIANTS = [
-    Way("  without descriptions", Factorization(), probes=True, described=False),
-    Way("  best unknown", Factorization(), probes=True, best_known=False),
+    Entrant("factors, no descriptions", Factorization(), described=False),
+    Entrant("factors, best unknown", Factorization(), best_known=False),
 ]
 
 
@@ -89,11 +88,15 @@ class Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--variants", action="store_true", help="probing without descriptions, and best unknown")
     parser.add_argument("--out", type=Path, default=Path("runs/bench/oboe.csv"))
     arguments = parser.parse_args()
     table = Table.read(Path(os.environ["METAFIT_DATA"]))
-    ways, repeats = (WAYS, 1) if arguments.quick else (WAYS + VARIANTS, 5)
-    rows = pd.DataFrame([row for way in ways for repeat in range(repeats) for row in measured(table, way, repeat)])
+    repeats = 1 if arguments.quick else 5
+    entrants = [*LISTS, FACTORS, *(VARIANTS if arguments.variants else [])]
+    rows = pd.DataFrame(
+        [row for entrant in entrants for repeat in range(repeats) for row in measured(table, entrant, repeat)]
+    )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     rows.to_csv(arguments.out, index=False)
     print(f"{len(table.regret)} tasks x {table.regret.shape[1]} strategies, {N_FOLDS} folds, {repeats} splits")
@@ -101,28 +104,35 @@ def main() -> None:
     print(arguments.out)
 
 
-def measured(table: Table, way: Way, repeat: int) -> Iterator[dict[str, object]]:
-    """Yield a row a task: regret with each budget, seconds of its share of the fit and of a ranking."""
-    losses = table.losses(way.best_known)
+def measured(table: Table, entrant: Entrant, repeat: int) -> Iterator[dict[str, object]]:
+    """Yield a row a task and way: regret with each budget, seconds of the fit and of a ranking."""
+    losses = table.losses(entrant.best_known)
     fold = np.random.default_rng(repeat).permutation(len(losses)) % N_FOLDS
     for k in range(N_FOLDS):
         train, test = losses.index[fold != k], losses.index[fold == k]
-        about = table.descriptions.loc[train] if way.described else None
         start = time.perf_counter()
-        learner = way.learner.fit(Scores.from_matrix(losses.loc[train]), about)
+        about = table.descriptions.loc[train] if entrant.described else None
+        learner = entrant.learner.fit(Scores.from_matrix(losses.loc[train]), about)
         fitting = time.perf_counter() - start
         for task in test:
-            start = time.perf_counter()
-            description = table.descriptions.loc[task] if way.described else None
-            tried = probed(learner, description, losses.loc[task]) if way.probes else listed(learner, description)
-            ranking = (time.perf_counter() - start) / (len(tried) if way.probes else 1)
-            reached = np.minimum.accumulate(table.regret.loc[task, tried].to_numpy())
-            regrets = {str(budget): reached[budget - 1] for budget in BUDGETS}
-            yield {"way": way.name, "repeat": repeat, "task": task, "fit_s": fitting, "rank_s": ranking} | regrets
+            description = table.descriptions.loc[task] if entrant.described else None
+            for way, tried, ranking in ways(entrant, learner, description, losses.loc[task]):
+                reached = np.minimum.accumulate(table.regret.loc[task, tried].to_numpy())
+                regrets = {str(budget): reached[budget - 1] for budget in BUDGETS}
+                yield {"way": way, "repeat": repeat, "task": task, "fit_s": fitting, "rank_s": ranking} | regrets
 
 
-def listed(learner: BaseLearner, description: pd.Series | None) -> list[str]:
-    return list(learner.rank(description)[: max(BUDGETS)])
+def ways(
+    entrant: Entrant, learner: BaseLearner, description: pd.Series | None, losses: pd.Series
+) -> Iterator[tuple[str, list[str], float]]:
+    """Yield the name of a way, the strategies that are tried, and seconds of a ranking."""
+    start = time.perf_counter()
+    tried = list(learner.rank(description)[: max(BUDGETS)])
+    yield entrant.name, tried, time.perf_counter() - start
+    if isinstance(learner, Factorization):
+        start = time.perf_counter()
+        tried = probed(learner, description, losses)
+        yield f"{entrant.name}, probing", tried, (time.perf_counter() - start) / len(tried)
 
 
 def probed(learner: BaseLearner, description: pd.Series | None, losses: pd.Series) -> list[str]:

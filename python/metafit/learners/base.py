@@ -224,6 +224,21 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         """Give the positions of those names that are known."""
         return np.array([self._place[name] for name in names if name in self._place], dtype=np.intp)
 
+    def _deciding(self, weights: FloatArray) -> pd.DataFrame:
+        """Give the tasks that have weight, the heaviest first."""
+        order = np.argsort(-weights, kind="stable")
+        order = order[weights[order] > 0]
+        columns = {"distance": 1 - weights[order] / weights.max(), "weight": weights[order]}
+        return pd.DataFrame(columns, index=self.tasks_[order])
+
+    def _like_reasons(self, deciding: pd.DataFrame) -> tuple[str, ...]:
+        rows = self.tasks_.get_indexer(deciding.index[:5])
+        best = [self.names_[j] for j in np.nanargmin(self.regret_[rows], axis=1)]
+        return tuple(
+            f"like {task} (weight {weight:.2f}), where {name} did best"
+            for task, weight, name in zip(deciding.index, deciding["weight"], best, strict=False)
+        )
+
     def _standing(self, expected: FloatArray, pool: IntArray, min_coverage: float) -> IntArray:
         """Order the pool by expected regret; the rarely attempted follow, those never attempted are last."""
         rare = self.coverage_[pool] < min_coverage * self.coverage_.max()

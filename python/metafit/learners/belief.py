@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from metafit.learners.table import FloatArray, IntArray
-from metafit.learners.task_mixture import Conditional, TaskMixture, clipped_moments
+from metafit.learners.task_mixture import ClippedSquare, Conditional, TaskMixture
 from metafit.scores import normalized_regret
 
 # as in the normalised regret: where hardly any skill is to be had
 _LEAST_SKILL = 0.02
 # what components weigh together that may be left out
-_NEGLIGIBLE = 1e-3
+_NEGLIGIBLE = 5e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,9 @@ class Belief:
     Attributes
     ----------
     weights : ndarray of shape (n_components,)
+    origins : ndarray of shape (n_components,)
+        The component of the mixture before that each comes from, one of ``range(n_origins)``.
+    n_origins : int
     means : ndarray of shape (n_components, n_strategies)
     std : ndarray of shape (n_strategies,)
         Within each component.
@@ -68,6 +71,8 @@ class Belief:
     """
 
     weights: FloatArray
+    origins: IntArray
+    n_origins: int
     means: FloatArray
     std: FloatArray
     skill: FloatArray
@@ -92,27 +97,37 @@ class Belief:
             parts.append(mixture.given(tried, roots))
             known = np.maximum(roots[~np.isnan(losses)], floor)
             log_weights[k] += parts[k].log_density - np.log(2 * known * _skill(level)).sum()
-        return cls._pooled(parts, np.exp(log_weights - logsumexp(log_weights)), levels.values, lowest)
+        return cls._pooled(parts, np.exp(log_weights - np.logaddexp.reduce(log_weights)), levels.values, lowest)
 
     @classmethod
     def _pooled(cls, parts: list[Conditional], shares: FloatArray, levels: FloatArray, lowest: float) -> Belief:
         weights = np.concatenate([share * part.weights for share, part in zip(shares, parts, strict=True)])
         kept = _weighty(weights)
-        part, component = np.divmod(kept, len(parts[0].weights))
+        n_origins = len(parts[0].weights)
+        part, component = np.divmod(kept, n_origins)
         means = np.vstack([one.means(component[part == k]) for k, one in enumerate(parts)])
         level = levels[part]
         reached = normalized_regret(lowest, level) if np.isfinite(lowest) else np.ones(len(level))
-        return cls(weights[kept] / weights[kept].sum(), means, parts[0].std, _skill(level), reached)
+        share = weights[kept] / weights[kept].sum()
+        return cls(share, component, n_origins, means, parts[0].std, _skill(level), reached)
+
+    def of_origins(self) -> FloatArray:
+        """Give the weight of each component of the mixture before, (n_origins,)."""
+        return np.asarray(np.bincount(self.origins, self.weights, self.n_origins), dtype=float)
+
+    @cached_property
+    def _squares(self) -> ClippedSquare:
+        return ClippedSquare(self.means, self.std)
 
     def regret(self) -> tuple[FloatArray, FloatArray]:
         """Give the expectation and standard deviation of each strategy's regret."""
-        first, second = (self.weights @ moment for moment in clipped_moments(self.means, self.std, 1.0))
+        first, second = (self.weights @ moment for moment in self._squares.moments(1.0))
         return first, np.sqrt(np.maximum(second - first**2, 0.0))
 
     def improvement(self) -> FloatArray:
         """Give by how much each strategy is expected to lower the best loss, (n_strategies,)."""
         reached = self.reached[:, None]
-        lowered = reached - clipped_moments(self.means, self.std, np.sqrt(reached))[0]
+        lowered = reached - self._squares.mean_up_to(np.sqrt(reached))
         # so that equal strategies tie
         return np.asarray(np.round((self.weights * self.skill) @ lowered, 12))
 

@@ -47,8 +47,14 @@ class FactorModel:
     @classmethod
     def fit(cls, rows: FloatArray, n_factors: int, max_iter: int = 30, tol: float = 1e-3) -> FactorModel:
         """Fit to the cells that are there, until the noise changes by less than a share `tol`."""
+        return cls._refined(rows, _Principal.of(rows), n_factors, max_iter, tol)
+
+    @classmethod
+    def _refined(
+        cls, rows: FloatArray, start: _Principal, n_factors: int, max_iter: int = 30, tol: float = 1e-3
+    ) -> FactorModel:
         centre = float(np.nanmean(rows))
-        model = cls._closed_form(rows, n_factors, centre)
+        model = start.model(n_factors)
         for _ in range(max_iter):
             before, model = model.noise, model._step(rows, centre)
             if abs(model.noise - before) <= tol * before:
@@ -74,26 +80,15 @@ class FactorModel:
         allowed = [n for n in candidates if n <= most] or [0]
         if len(rows) < n_folds:
             return cls.fit(rows, 0)
-        trials = [_left_out(rows, n, n_folds) for n in allowed]
+        fold = np.arange(len(rows)) % n_folds
+        starts = [_Principal.of(rows[fold != k]) for k in range(n_folds)]
+        trials = [_left_out(rows, fold, starts, n) for n in allowed]
         best = int(np.argmax([density for density, _ in trials]))
         return cls.fit(rows, allowed[best]).scaled(trials[best][1])
 
     def scaled(self, factor: float) -> FactorModel:
         """Give a model with all covariances times a factor."""
         return FactorModel(self.mean, self.loadings * np.sqrt(factor), self.noise * factor)
-
-    @classmethod
-    def _closed_form(cls, rows: FloatArray, n_factors: int, centre: float) -> FactorModel:
-        there = ~np.isnan(rows)
-        count = there.sum(axis=0)
-        mean = np.where(there, rows, 0.0).sum(axis=0) / np.maximum(count, 1)
-        mean = np.where(count > 0, mean, centre)
-        _, singular, axes = np.linalg.svd(np.where(there, rows - mean, 0.0), full_matrices=False)
-        variances = singular**2 / len(rows)
-        n_left = max(rows.shape[1] - n_factors, 1)
-        noise = max(float(variances[n_factors:].sum()) / n_left, _LEAST_NOISE)
-        length = np.sqrt(np.maximum(variances[:n_factors] - noise, _LEAST_NOISE))
-        return cls(mean, axes[:n_factors].T * length, noise)
 
     @property
     def variance(self) -> FloatArray:
@@ -113,11 +108,11 @@ class FactorModel:
         n_factors = self.loadings.shape[1]
         outer = (self.loadings[:, :, None] * self.loadings[:, None, :]).reshape(len(self.mean), n_factors**2)
         precision = np.eye(n_factors) + (there @ outer).reshape(len(rows), n_factors, n_factors) / self.noise
-        covariance = np.linalg.inv(precision)
+        covariance = np.asarray(np.linalg.inv(precision), dtype=float)
         projected = off @ self.loadings / self.noise
-        factors = np.einsum("tij,tj->ti", covariance, projected)
+        factors = np.asarray(np.einsum("tij,tj->ti", covariance, projected), dtype=float)
         distance = (off**2).sum(axis=1) / self.noise - (factors * projected).sum(axis=1)
-        log_det = there.sum(axis=1) * np.log(self.noise) + np.linalg.slogdet(precision)[1]
+        log_det = np.asarray(there.sum(axis=1) * np.log(self.noise) + np.linalg.slogdet(precision)[1])
         return Inferred(factors, covariance, distance, log_det)
 
     def fill(self, rows: FloatArray) -> FloatArray:
@@ -139,6 +134,31 @@ class FactorModel:
         squares = (values**2).sum(axis=0) - 2 * (solved * (values.T @ factors)).sum(axis=1) + quadratic
         noise = max(float(squares.sum() / weights.sum()), _LEAST_NOISE)
         return FactorModel(solved[:, -1], solved[:, :-1], noise)
+
+
+@dataclass(frozen=True, eq=False)
+class _Principal:
+    """Principal components of rows with their holes at the mean of the column."""
+
+    mean: FloatArray
+    variances: FloatArray
+    axes: FloatArray
+
+    @classmethod
+    def of(cls, rows: FloatArray) -> _Principal:
+        there = ~np.isnan(rows)
+        count = there.sum(axis=0)
+        mean = np.where(there, rows, 0.0).sum(axis=0) / np.maximum(count, 1)
+        mean = np.where(count > 0, mean, np.nanmean(rows))
+        _, singular, axes = np.linalg.svd(np.where(there, rows - mean, 0.0), full_matrices=False)
+        return cls(mean, singular**2 / len(rows), axes)
+
+    def model(self, n_factors: int) -> FactorModel:
+        """Give the most likely model, if there were no holes."""
+        n_left = max(len(self.mean) - n_factors, 1)
+        noise = max(float(self.variances[n_factors:].sum()) / n_left, _LEAST_NOISE)
+        length = np.sqrt(np.maximum(self.variances[:n_factors] - noise, _LEAST_NOISE))
+        return FactorModel(self.mean, self.axes[:n_factors].T * length, noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,11 +186,11 @@ class Inferred:
         return second, first
 
 
-def _left_out(rows: FloatArray, n_factors: int, n_folds: int) -> tuple[float, float]:
+def _left_out(rows: FloatArray, fold: IntArray, starts: list[_Principal], n_factors: int) -> tuple[float, float]:
     """Give the log density of rows left out, up to a constant, under the scale that makes it largest, and that."""
-    fold = np.arange(len(rows)) % n_folds
-    models = [FactorModel.fit(rows[fold != k], n_factors) for k in range(n_folds)]
-    parts = [model.infer(rows[fold == k]) for k, model in enumerate(models)]
+    parts = [
+        FactorModel._refined(rows[fold != k], start, n_factors).infer(rows[fold == k]) for k, start in enumerate(starts)
+    ]
     n_cells = np.count_nonzero(~np.isnan(rows))
     scale = float(sum(part.distance.sum() for part in parts)) / n_cells
     return -float(n_cells * np.log(scale) + sum(part.log_det.sum() for part in parts)), scale

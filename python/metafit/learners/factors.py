@@ -77,7 +77,7 @@ class Factorization(BaseLearner):
         self,
         n_factors: int | Literal["auto"] = "auto",
         share: float = 0.5,
-        n_trees: int = 300,
+        n_trees: int = 200,
         min_tasks: int = 3,
         size: int = 16,
         min_coverage: float = 0.8,
@@ -97,9 +97,9 @@ class Factorization(BaseLearner):
         # bootstrap draws and folds go by name, so that the order of the tasks does not matter
         self._by_name = np.argsort(self.tasks_.to_numpy(), kind="stable")
         roots = np.sqrt(self.regret_[self._by_name])
-        self.model_ = self._fitted(roots)
+        self._undescribed = self.model_ = self._fitted(roots)
         self._rows = self.model_.fill(roots)
-        self._levels = Levels.of(scores.best().reindex(self.tasks_).to_numpy(dtype=float))
+        self._levels = Levels.of(np.asarray(scores.best()[self.tasks_], dtype=float))
         self._features = MetaFeatures.of(descriptions, self.tasks_)
         self.explained_ = 0.0
         if self._features is not None and self.model_.loadings.size:
@@ -124,10 +124,11 @@ class Factorization(BaseLearner):
     def _advise_observed(
         self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray, losses: FloatArray
     ) -> Advice:
-        weights = self._weights(description)
+        weights, model = self._weights(description), self.model_
         told = weights is not None
-        weights = np.full(len(self._rows), 1 / len(self._rows)) if weights is None else weights
-        mixture = TaskMixture.around(self._rows, weights, self.model_, self.share)
+        if weights is None:
+            weights, model = np.full(len(self._rows), 1 / len(self._rows)), self._undescribed
+        mixture = TaskMixture.around(self._rows, weights, model, self.share)
         belief = Belief.after(mixture, self._levels, tried, losses)
         expected, std = (np.where(self.coverage_ > 0, figure, np.nan) for figure in belief.regret())
         standing = self._standing(expected, pool, self.min_coverage)
@@ -136,8 +137,10 @@ class Factorization(BaseLearner):
             order = standing[np.argsort(-gain[standing], kind="stable")]
         else:
             order = members_first(self._portfolio(weights, standing), standing)
-        reasons = self._reasons(told, belief, len(tried))
-        return Advice(order, expected, std, reasons, fallback=not told and not len(tried))
+        fallback = not told and not len(tried)
+        deciding = None if fallback or self.share == 1 else self._deciding(self._by_task(belief.of_origins()))
+        reasons = self._reasons(told, belief, len(tried), deciding)
+        return Advice(order, expected, std, reasons, deciding, fallback)
 
     def _weights(self, description: pd.Series[Any] | None) -> FloatArray | None:
         if self._features is None or self.explained_ <= 0:
@@ -146,16 +149,22 @@ class Factorization(BaseLearner):
         return None if values is None else self._like.of(values)
 
     def _portfolio(self, weights: FloatArray, standing: IntArray) -> list[int]:
-        by_task = np.empty_like(weights)
-        by_task[self._by_name] = weights
+        by_task = self._by_task(weights)
         picks, _ = greedy(self._table, self.size, columns=standing, weights=by_task, min_coverage=self.min_coverage)
         return picks
 
-    def _reasons(self, told: bool, belief: Belief, n_seen: int) -> tuple[str, ...]:
+    def _by_task(self, weights: FloatArray) -> FloatArray:
+        """Take weights in the order of names back to that of the tasks."""
+        by_task = np.empty_like(weights)
+        by_task[self._by_name] = weights
+        return by_task
+
+    def _reasons(self, told: bool, belief: Belief, n_seen: int, deciding: pd.DataFrame | None) -> tuple[str, ...]:
         """Say what the ranking rests on."""
+        like = () if deciding is None else self._like_reasons(deciding)
         described = f"descriptions, which explain {self.explained_:.0%} of what tasks differ in"
         begun = described if told else f"all {len(self.tasks_)} training tasks alike, for want of a description"
         if not n_seen:
-            return (f"from {begun}",)
+            return (f"from {begun}", *like)
         reached = float(belief.weights @ belief.reached)
-        return (f"{n_seen} observed, the best with a regret of about {reached:.3f}", f"beforehand from {begun}")
+        return (f"{n_seen} observed, the best with a regret of about {reached:.3f}", f"beforehand from {begun}", *like)

@@ -105,7 +105,7 @@ class Forest(BaseLearner):
             return Advice(*self._vote(np.ones(n_tasks), pool, tried), (reason,), fallback=True)
         weights = self._weights(values)
         deciding = self._deciding(weights)
-        return Advice(*self._vote(weights, pool, tried), self._reasons(deciding), deciding)
+        return Advice(*self._vote(weights, pool, tried), self._like_reasons(deciding), deciding)
 
     def _vote(self, weights: FloatArray, pool: IntArray, tried: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
         expected, std = self._table.moments(weights)
@@ -119,17 +119,3 @@ class Forest(BaseLearner):
             min_coverage=self.min_coverage,
         )
         return members_first(picks, standing), expected, std
-
-    def _deciding(self, weights: FloatArray) -> pd.DataFrame:
-        order = np.argsort(-weights, kind="stable")
-        order = order[weights[order] > 0]
-        columns = {"distance": 1 - weights[order] / weights.max(), "weight": weights[order]}
-        return pd.DataFrame(columns, index=self.tasks_[order])
-
-    def _reasons(self, deciding: pd.DataFrame) -> tuple[str, ...]:
-        rows = self.tasks_.get_indexer(deciding.index[:5])
-        best = [self.names_[j] for j in np.nanargmin(self.regret_[rows], axis=1)]
-        return tuple(
-            f"like {task} (weight {weight:.2f}), where {name} did best"
-            for task, weight, name in zip(deciding.index, deciding["weight"], best, strict=False)
-        )

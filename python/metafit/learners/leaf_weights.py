@@ -38,7 +38,7 @@ class LeafWeights:
         forest = ExtraTreesRegressor(
             n_trees, min_samples_leaf=min_rows, max_features=1 / 3, bootstrap=True, random_state=random_state
         ).fit(known, targets[:, 0] if targets.shape[1] == 1 else targets)
-        self._trees, self._leaves = Trees(forest), forest.apply(known)
+        self.forest, self._trees, self._leaves = forest.estimators_, Trees(forest), forest.apply(known)
         drawn = [np.bincount(rows, minlength=len(known)) for rows in forest.estimators_samples_]
         self._counts = np.array(drawn, dtype=float).T
 

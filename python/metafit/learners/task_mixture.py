@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp, ndtr
+from scipy.special import ndtr
 
 from metafit.learners.factor_model import FactorModel
 from metafit.learners.table import FloatArray, IntArray
@@ -49,9 +49,7 @@ class TaskMixture:
         mean = weights @ rows
         if share == 1:
             return cls(np.ones(1), mean[None], model, share)
-        there = weights > 0
-        centres = mean + np.sqrt(1 - share) * (rows[there] - mean)
-        return cls(weights[there], centres, model, share)
+        return cls(weights, mean + np.sqrt(1 - share) * (rows - mean), model, share)
 
     def given(self, columns: IntArray, values: FloatArray) -> Conditional:
         """Condition on the values of some columns."""
@@ -62,7 +60,7 @@ class TaskMixture:
         with np.errstate(divide="ignore"):
             log_weights = np.log(self.weights) - distance / 2
         volume = len(columns) * np.log(2 * np.pi) + np.linalg.slogdet(among)[1]
-        log_density = float(logsumexp(log_weights))
+        log_density = float(np.logaddexp.reduce(log_weights))
         regression = np.linalg.solve(cross[:, columns], cross)
         variance = self.share * (self.model.variance - (cross * regression).sum(axis=0))
         return Conditional(
@@ -71,7 +69,7 @@ class TaskMixture:
             log_density - volume / 2,
             self.centres,
             off,
-            regression,
+            np.asarray(regression),
         )
 
 
@@ -109,27 +107,48 @@ class Conditional:
         return np.asarray(self.weights @ self.means())
 
 
-def clipped_moments(mean: FloatArray, std: FloatArray, upper: float) -> tuple[FloatArray, FloatArray]:
-    """Give E r and E r^2 of r = min(max(z, 0)^2, upper^2), z normal.
+class ClippedSquare:
+    """Moments of r = min(max(z, 0), upper)^2 for normal z.
 
     With I_n the integral of z^n over the normal density from 0 to `upper`, integration by parts gives
     I_n = mean I_(n-1) + (n - 1) std^2 I_(n-2) - std (upper^(n-1) phi(upper) - 0^(n-1) phi(0)).
 
+    Parameters
+    ----------
+    mean, std : array-like
+        Of z; broadcast together.
+
     Examples
     --------
-    >>> first, second = clipped_moments(np.array([0.5]), np.array([1e-9]), 1.0)
-    >>> [first.round(6).item(), second.round(6).item()]
+    >>> [moment.round(6).item() for moment in ClippedSquare(np.array([0.5]), np.array([1e-9])).moments(1.0)]
     [0.25, 0.0625]
     """
-    low, high = -mean / std, (upper - mean) / std
-    at_low, at_high = _density(low), _density(high)
-    above = ndtr(-high)
-    integrals = [1 - above - ndtr(low)]
-    integrals.append(mean * integrals[0] - std * (at_high - at_low))
-    for n in (2, 3, 4):
-        edge = upper ** (n - 1) * at_high
-        integrals.append(mean * integrals[n - 1] + (n - 1) * std**2 * integrals[n - 2] - std * edge)
-    return integrals[2] + upper**2 * above, integrals[4] + upper**4 * above
+
+    def __init__(self, mean: FloatArray, std: FloatArray) -> None:
+        self.mean, self.std = mean, std
+        low = -mean / std
+        self._below, self._at_zero = ndtr(low), _density(low)
+
+    def mean_up_to(self, upper: FloatArray) -> FloatArray:
+        """Give E r."""
+        integrals, above = self._integrals(upper, 2)
+        return np.asarray(integrals[2] + upper**2 * above)
+
+    def moments(self, upper: float) -> tuple[FloatArray, FloatArray]:
+        """Give E r and E r^2."""
+        integrals, above = self._integrals(np.asarray(upper), 4)
+        return integrals[2] + upper**2 * above, integrals[4] + upper**4 * above
+
+    def _integrals(self, upper: FloatArray, last: int) -> tuple[list[FloatArray], FloatArray]:
+        """Give I_0 ... I_last, and the probability that z is larger than `upper`."""
+        high = (upper - self.mean) / self.std
+        at_high, above = _density(high), ndtr(-high)
+        integrals = [1 - above - self._below]
+        integrals.append(self.mean * integrals[0] - self.std * (at_high - self._at_zero))
+        for n in range(2, last + 1):
+            edge = self.std * upper ** (n - 1) * at_high
+            integrals.append(self.mean * integrals[n - 1] + (n - 1) * self.std**2 * integrals[n - 2] - edge)
+        return integrals, above
 
 
 def _density(z: FloatArray) -> FloatArray:

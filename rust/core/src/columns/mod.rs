@@ -85,8 +85,16 @@ fn total(v: &[f64]) -> f64 {
     v.chunks(256).map(|block| block.iter().sum::<f64>()).sum()
 }
 
-fn stored_dot(rows: &[u32], values: &[f64], v: &[f64]) -> f64 {
-    rows.iter().zip(values).map(|(&i, z)| z * v[i as usize]).sum()
+/// `sum_s values_s v_{rows_s}`. Four running sums hide the latency of the addition.
+pub(crate) fn stored_dot(rows: &[u32], values: &[f64], v: &[f64]) -> f64 {
+    let (rows4, rows_rest) = rows.as_chunks::<4>();
+    let (values4, values_rest) = values.as_chunks::<4>();
+    let mut sums = [0.0; 4];
+    for (rows, values) in rows4.iter().zip(values4) {
+        (0..4).for_each(|a| sums[a] += values[a] * v[rows[a] as usize]);
+    }
+    let rest: f64 = rows_rest.iter().zip(values_rest).map(|(&i, z)| z * v[i as usize]).sum();
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
 fn stored_dot_pair(rows: &[u32], values: &[f64], a: &[f64], b: &[f64]) -> (f64, f64) {

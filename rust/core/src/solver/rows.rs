@@ -4,7 +4,7 @@
 //! intercept has been eliminated multiply as `G d = X' t - mean (mean' d) / W`, whatever their shifts; without an intercept
 //! there are no shifts and `G d = X' t`. An update of a column costs two passes over its stored values.
 
-use crate::columns::Column;
+use crate::columns::{Column, stored_dot};
 use crate::penalty::ScaledPenalty;
 
 /// Part of a column's mean square below which its curvature has lost digits.
@@ -17,6 +17,8 @@ const MAX_SWEEPS: usize = 200;
 struct Stored<'a> {
     rows: &'a [u32],
     values: &'a [f64],
+    /// Where its weighted values begin.
+    first: usize,
     mean: f64,
     curvature: f64,
 }
@@ -29,7 +31,8 @@ fn is_held(penalty: &ScaledPenalty, j: usize, b: f64) -> bool {
 /// `min_b (b - a)' G (b - a) / 2 - slope' (b - a)` plus a separable penalty, a the start.
 pub(super) struct RowDescent<'a> {
     columns: Vec<Stored<'a>>,
-    weights: &'a [f64],
+    /// Values times the weights of their rows, column after column.
+    weighted: Vec<f64>,
     /// `1 / W` where an intercept is eliminated, else 0.
     inverse: f64,
     /// `w * X d` and `mean' d`.
@@ -39,18 +42,21 @@ pub(super) struct RowDescent<'a> {
 
 impl<'a> RowDescent<'a> {
     /// None where a column is dense, or its curvature the small difference of large numbers.
-    pub(super) fn new(columns: &[Column<'a>], weights: &'a [f64], centred: bool) -> Option<Self> {
+    pub(super) fn new(columns: &[Column<'a>], weights: &[f64], centred: bool) -> Option<Self> {
         let inverse = if centred { weights.iter().sum::<f64>().recip() } else { 0.0 };
+        let mut weighted = vec![];
         let stored = |column: &Column<'a>| {
             let Column::Sparse { rows, values, shift } = *column else { return None };
-            let pairs = || rows.iter().zip(values).map(|(&i, x)| (weights[i as usize] * x, x));
+            let first = weighted.len();
+            weighted.extend(rows.iter().zip(values).map(|(&i, x)| weights[i as usize] * x));
+            let pairs = || weighted[first..].iter().zip(values);
             let (mean, square) = pairs().fold((0.0, 0.0), |(m, s), (wx, x)| (m + wx, s + wx * x));
             let curvature = square - inverse * mean * mean;
             let is_sound = curvature > DIGITS * square && (centred || shift == 0.0);
-            is_sound.then_some(Stored { rows, values, mean, curvature })
+            is_sound.then_some(Stored { rows, values, first, mean, curvature })
         };
         let columns = columns.iter().map(stored).collect::<Option<Vec<_>>>()?;
-        Some(Self { columns, weights, inverse, t: vec![0.0; weights.len()], along: 0.0 })
+        Some(Self { columns, weighted, inverse, t: vec![0.0; weights.len()], along: 0.0 })
     }
 
     /// Moves `b` until a sweep moves no column by more than the part `accuracy` of the first sweep's longest move.
@@ -77,19 +83,16 @@ impl<'a> RowDescent<'a> {
     }
 
     fn update(&mut self, j: usize, slope: f64, penalty: &ScaledPenalty, b: &mut [f64]) -> f64 {
-        let Stored { rows, values, mean, curvature } = self.columns[j];
-        let product: f64 = rows.iter().zip(values).map(|(&i, x)| x * self.t[i as usize]).sum();
-        let now = slope - product + self.inverse * mean * self.along;
+        let Stored { rows, values, first, mean, curvature } = self.columns[j];
+        let now = slope - stored_dot(rows, values, &self.t) + self.inverse * mean * self.along;
         let moved = penalty.prox(j, now + curvature * b[j], curvature) - b[j];
         if moved == 0.0 {
             return 0.0;
         }
         b[j] += moved;
         self.along += mean * moved;
-        for (&i, x) in rows.iter().zip(values) {
-            let i = i as usize;
-            self.t[i] += self.weights[i] * x * moved;
-        }
+        let weighted = &self.weighted[first..];
+        rows.iter().zip(weighted).for_each(|(&i, wx)| self.t[i as usize] += moved * wx);
         moved.abs() * curvature.sqrt()
     }
 }
@@ -103,7 +106,7 @@ mod tests {
     #[test]
     fn descent_on_rows_meets_the_conditions_of_the_gram_matrix() {
         let (n, k) = (60u32, 12);
-        let rows: Vec<Vec<u32>> = (0..k).map(|j| (0..n).filter(|i| (i * (j + 3) + j) % 5 == 0).collect()).collect();
+        let rows: Vec<Vec<u32>> = (0..k).map(|j| (0..n).filter(|i| (i * (j + 1) + j) % 13 < 3).collect()).collect();
         let value = |i: &u32, j: usize| 0.2 + f64::from((i * 7 + j as u32 * 13) % 11) / 11.0;
         let values: Vec<Vec<f64>> =
             rows.iter().enumerate().map(|(j, r)| r.iter().map(|i| value(i, j)).collect()).collect();

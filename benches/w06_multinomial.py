@@ -51,8 +51,8 @@ def cases(size: str) -> list[Case]:
         return estimator.fit(X, y)
 
     def their_gap(model: Any) -> float:
-        # of each class an array (fold, strength, feature and intercept)
-        coefs = np.stack([model.coefs_paths_[k] for k in range(10)], axis=2)
+        # of each class an array (fold, strength, the one l1_ratio, feature and intercept)
+        coefs = np.stack([model.coefs_paths_[k].reshape(FOLDS, len(strengths), -1) for k in range(10)], axis=2)
         off = 0.0
         for f, ((train, _), best) in enumerate(zip(folds, ours(1e-12), strict=True)):
             for a, strength in enumerate(strengths):

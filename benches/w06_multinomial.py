@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from metafit.engine.native import Cell, Split, Table, run_cells
 
 FOLDS = 5
-#: Slope of the mean loss at which lbfgs stops. Its gap is about the square of that over the strength: measured 2e-7 with
+#: Slope of the mean loss at which lbfgs stops. The gap is about its square over the strength: measured 2e-7 with
 #: the least strength among them, 6e-10 without. A gap of 1e-8, the tolerance of metafit, lies between.
 PEER_TOL = 1e-6
 

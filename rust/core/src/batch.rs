@@ -1,8 +1,9 @@
 //! The plan over tables, splits, subsets, penalties and strengths; the only file that knows threads.
 //!
 //! What the cells of a split share (training moments, the design, held-out rows) is made once, by whichever cell
-//! comes first, and dropped after the last. A cell's numbers come from its own table, split and request alone and
-//! each is solved by one thread, so they have the same bits for any number of threads.
+//! comes first, and dropped after the last. A cell's numbers come from its own table, split and request alone. Each is
+//! solved by one thread, or, where cells are fewer than threads and rows very many, one after another in [`blocks`] that
+//! the threads share: the numbers have the same bits for any number of threads.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::blocks;
 use crate::design::Design;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -75,10 +77,22 @@ impl Plan {
         self.work() < FEW_OPERATIONS
     }
 
+    /// Training rows of the split that has most.
+    fn largest_split(&self) -> usize {
+        self.splits.iter().map(|split| split.train.len()).max().unwrap_or(0)
+    }
+
     /// Solves every cell; `done` counts finished cells, `cancel` stops early.
     pub fn run(&self, cancel: &AtomicBool, done: &AtomicUsize) -> Result<Vec<Path>> {
         let threads = self.settings.n_threads.unwrap_or_else(available_threads);
-        let threads = if self.is_small() { 1 } else { threads.min(self.cells.len()) };
+        let in_blocks = self.cells.len() < threads && self.largest_split() > blocks::BLOCK;
+        let threads = if self.is_small() {
+            1
+        } else if in_blocks {
+            threads
+        } else {
+            threads.min(self.cells.len())
+        };
         let shared = self.shared();
         let mut order: Vec<usize> = (0..self.cells.len()).collect();
         order.sort_by_key(|&c| self.cells[c].split);
@@ -93,6 +107,7 @@ impl Plan {
         };
         let solved: Result<Vec<(usize, Path)>> = match threads {
             0 | 1 => order.into_iter().map(one).collect(),
+            _ if in_blocks => pool(threads)?.install(|| blocks::shared(|| order.into_iter().map(one).collect())),
             _ => pool(threads)?.install(|| order.into_par_iter().with_max_len(1).map(one).collect()),
         };
         let mut solved = solved?;

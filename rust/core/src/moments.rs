@@ -39,7 +39,7 @@ pub(crate) fn gather(column: Values<'_>, rows: &[usize], weights: &[f64]) -> (Ve
     (values, mean)
 }
 
-fn mean_observed(values: &[f64], weights: &[f64]) -> f64 {
+pub(crate) fn mean_observed(values: &[f64], weights: &[f64]) -> f64 {
     let observed = || values.iter().zip(weights).filter(|(v, _)| !v.is_nan());
     let total: f64 = observed().map(|(_, w)| w).sum();
     if total == 0.0 {

@@ -78,13 +78,16 @@ impl Loss for Logistic {
     }
 
     fn fenchel(self, y: f64, eta: f64, residual: f64, theta: f64) -> f64 {
+        // q - p without cancellation: y - theta - p = residual - theta
+        let delta = residual - theta;
+        if let Some(divergence) = divergence_nearby(residual.abs(), if y > 0.5 { delta } else { -delta }) {
+            return divergence;
+        }
         let (p, not_p) = probabilities(eta, (-eta.abs()).exp());
         let (q, not_q) = (y - theta, (1.0 - y) + theta);
         if q < 0.0 || not_q < 0.0 {
             return f64::INFINITY;
         }
-        // q - p without cancellation: y - theta - p = residual - theta
-        let delta = residual - theta;
         let divergence = relative_entropy(q, p, delta, eta) + relative_entropy(not_q, not_p, -delta, -eta);
         // not `max`, which would turn NaN into a certificate
         if divergence < 0.0 { 0.0 } else { divergence }
@@ -125,6 +128,20 @@ impl Loss for Logistic {
         let brier = rows.mean(|y, eta| (y - self.mean(eta)).powi(2));
         vec![log_loss, brier, rows.accuracy(), rows.roc_auc()]
     }
+}
+
+/// Divergence of the Bernoulli distribution of `p + delta` from that of `p = 1 - miss`, where delta is a small part of p
+/// and of 1 - p, as it is at a solution: with `h(x) = (1 + x) log(1 + x) - x`, here by its series, it is
+/// `p h(delta / p) + (1 - p) h(-delta / (1 - p))`, in which nothing cancels.
+#[inline(always)]
+fn divergence_nearby(miss: f64, delta: f64) -> Option<f64> {
+    /// Beyond it the fifth term would be seen.
+    const NEAR: f64 = 1e-4;
+    let p = 1.0 - miss;
+    let excess = |x: f64| x * x * (0.5 - x * (1.0 / 6.0 - x * (1.0 / 12.0 - x * (1.0 / 20.0))));
+    // a p close to 0 has lost its digits
+    let is_near = p > 0.1 && delta.abs() < NEAR * p.min(miss);
+    is_near.then(|| p * excess(delta / p) + miss * excess(-delta / miss))
 }
 
 /// `q log(q / p)` with `q = p + delta` and `p = 1 / (1 + exp(-eta))`, at least -1/e.

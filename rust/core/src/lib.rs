@@ -24,6 +24,7 @@ pub mod error;
 pub mod frame;
 mod linalg;
 pub mod loss;
+mod math;
 mod matrix;
 pub mod metric;
 pub mod moments;
@@ -34,6 +35,7 @@ pub mod problem;
 pub mod registry;
 mod simd;
 pub mod solver;
+mod syrk;
 
 pub use batch::Plan;
 pub use error::{Error, Result};

@@ -4,13 +4,10 @@ use std::ops::Range;
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt;
-use faer::linalg::matmul::triangular::{BlockStructure, matmul};
-use faer::{Accum, MatMut, MatRef, Par, Side};
+use faer::{MatMut, MatRef, Par, Side};
 
 use crate::simd::{axpy, dot, multiply};
-
-/// Rows of a block that stays in the L2 cache while its outer products are added up.
-const BLOCK_BYTES: usize = 512 * 1024;
+use crate::syrk::add_gram;
 
 /// Gram matrix `sum_i scale_i^2 z_i z_i'` of the given columns, both triangles filled.
 pub fn weighted_gram(columns: &[&[f64]], scale: &[f64]) -> Vec<f64> {
@@ -31,35 +28,9 @@ pub fn shifted_gram(columns: &[&[f64]], shifts: &[f64], scale: &[f64]) -> Vec<f6
 /// multiplied while they are in cache.
 fn gram_of_blocks(k: usize, n: usize, write: impl Fn(usize, Range<usize>, &mut [f64])) -> Vec<f64> {
     let mut gram = vec![0.0; k * k];
-    if k == 0 {
-        return gram;
-    }
-    let rows = (BLOCK_BYTES / (8 * k)).clamp(64, 4096).min(n.max(1));
-    let mut buffer = vec![0.0; rows * k];
-    for start in (0..n).step_by(rows) {
-        let count = rows.min(n - start);
-        for (j, out) in buffer.chunks_exact_mut(count).take(k).enumerate() {
-            write(j, start..start + count, out);
-        }
-        add_gram(&mut gram, k, &buffer[..count * k], count);
-    }
+    add_gram(&mut gram, k, 0..n, &write);
     mirror(&mut gram, k);
     gram
-}
-
-fn add_gram(gram: &mut [f64], k: usize, block: &[f64], rows: usize) {
-    let block = MatRef::from_column_major_slice(block, rows, k);
-    matmul(
-        MatMut::from_column_major_slice_mut(gram, k, k),
-        BlockStructure::TriangularLower,
-        Accum::Add,
-        block.transpose(),
-        BlockStructure::Rectangular,
-        block,
-        BlockStructure::Rectangular,
-        1.0,
-        Par::Seq,
-    );
 }
 
 /// Copies the lower triangle into the upper one.
@@ -203,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn gram_equals_naive_sums(n in 1usize..70, k in 1usize..9, values in prop::collection::vec(-3.0..3.0f64, 40)) {
+        fn gram_equals_naive_sums(n in 1usize..70, k in 1usize..14, values in prop::collection::vec(-3.0..3.0f64, 40)) {
             let columns = matrix(k, n, &values);
             let scale: Vec<f64> = (0..n).map(|i| 0.1 + values[i % 40].abs()).collect();
             let views: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
@@ -226,6 +197,20 @@ mod tests {
             Cholesky::new(&gram, k).unwrap().solve(&mut x);
             for i in 0..k {
                 prop_assert!((dot(&gram[i * k..(i + 1) * k], &x) - 1.0).abs() < 1e-9);
+            }
+        }
+    }
+
+    /// More rows than a block holds, more columns than a panel.
+    #[test]
+    fn large_grams_equal_naive_sums() {
+        for (n, k) in [(1500, 5), (530, 101), (257, 199)] {
+            let columns = matrix(k, n, &[0.3, -1.2, 0.7, 2.0, -0.4, 0.9, 1.1]);
+            let views: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+            let gram = weighted_gram(&views, &vec![0.5; n]);
+            for (a, b) in (0..k).flat_map(|a| (0..k).map(move |b| (a, b))) {
+                let naive: f64 = (0..n).map(|i| 0.25 * columns[a][i] * columns[b][i]).sum();
+                assert!((gram[a * k + b] - naive).abs() <= 1e-12 * (1.0 + naive.abs()), "{n} {k} {a} {b}");
             }
         }
     }

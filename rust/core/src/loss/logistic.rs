@@ -1,4 +1,5 @@
 use super::{Kind, Loss, LossSpec, Terms, outside, single_class};
+use crate::math;
 use crate::metric::{LOG_LOSS_CEILING, Rows};
 use crate::registry::Spec;
 
@@ -21,7 +22,7 @@ fn probabilities(eta: f64, small: f64) -> (f64, f64) {
 #[inline(always)]
 fn value(y: f64, eta: f64, small: f64) -> f64 {
     let signed = if y > 0.5 { -eta } else { eta };
-    signed.max(0.0) + small.ln_1p()
+    signed.max(0.0) + math::ln_1p(small)
 }
 
 impl Loss for Logistic {
@@ -66,7 +67,7 @@ impl Loss for Logistic {
 
     #[inline(always)]
     fn terms(self, y: f64, eta: f64) -> Terms {
-        let small = (-eta.abs()).exp();
+        let small = math::exp(-eta.abs());
         let (p, q) = probabilities(eta, small);
         let residual = if y > 0.5 { q } else { -p };
         Terms { value: value(y, eta, small), residual, curvature: p * q }
@@ -74,23 +75,27 @@ impl Loss for Logistic {
 
     #[inline(always)]
     fn value(self, y: f64, eta: f64) -> f64 {
-        value(y, eta, (-eta.abs()).exp())
+        value(y, eta, math::exp(-eta.abs()))
     }
 
+    #[inline(always)]
     fn fenchel(self, y: f64, eta: f64, residual: f64, theta: f64) -> f64 {
+        let small = math::exp(-eta.abs());
+        let (p, not_p) = probabilities(eta, small);
+        let (q, not_q) = (y - theta, (1.0 - y) + theta);
         // q - p without cancellation: y - theta - p = residual - theta
         let delta = residual - theta;
-        if let Some(divergence) = divergence_nearby(residual.abs(), if y > 0.5 { delta } else { -delta }) {
-            return divergence;
-        }
-        let (p, not_p) = probabilities(eta, (-eta.abs()).exp());
-        let (q, not_q) = (y - theta, (1.0 - y) + theta);
+        let beyond = math::ln_1p(small);
+        let divergence = relative_entropy(q, p, delta, (-eta).max(0.0) + beyond)
+            + relative_entropy(not_q, not_p, -delta, eta.max(0.0) + beyond);
         if q < 0.0 || not_q < 0.0 {
-            return f64::INFINITY;
+            f64::INFINITY
+        } else if divergence < 0.0 {
+            // not `max`, which would turn NaN into a certificate
+            0.0
+        } else {
+            divergence
         }
-        let divergence = relative_entropy(q, p, delta, eta) + relative_entropy(not_q, not_p, -delta, -eta);
-        // not `max`, which would turn NaN into a certificate
-        if divergence < 0.0 { 0.0 } else { divergence }
     }
 
     fn feasible_scale(self, y: f64, theta: f64) -> f64 {
@@ -113,7 +118,7 @@ impl Loss for Logistic {
     }
 
     fn mean(self, eta: f64) -> f64 {
-        probabilities(eta, (-eta.abs()).exp()).0
+        probabilities(eta, math::exp(-eta.abs())).0
     }
 
     fn null_range(self, _y: &[f64], mean: f64) -> (f64, f64) {
@@ -130,31 +135,18 @@ impl Loss for Logistic {
     }
 }
 
-/// Divergence of the Bernoulli distribution of `p + delta` from that of `p = 1 - miss`, where delta is a small part of p
-/// and of 1 - p, as it is at a solution: with `h(x) = (1 + x) log(1 + x) - x`, here by its series, it is
-/// `p h(delta / p) + (1 - p) h(-delta / (1 - p))`, in which nothing cancels.
+/// `q log(q / p)` with `q = p + delta` and `minus_log_p = -log p`, at least -1/e.
+///
+/// Both forms are computed, and one is taken, so that loops over rows have no branches.
 #[inline(always)]
-fn divergence_nearby(miss: f64, delta: f64) -> Option<f64> {
-    /// Beyond it the fifth term would be seen.
-    const NEAR: f64 = 1e-4;
-    let p = 1.0 - miss;
-    let excess = |x: f64| x * x * (0.5 - x * (1.0 / 6.0 - x * (1.0 / 12.0 - x * (1.0 / 20.0))));
-    // a p close to 0 has lost its digits
-    let is_near = p > 0.1 && delta.abs() < NEAR * p.min(miss);
-    is_near.then(|| p * excess(delta / p) + miss * excess(-delta / miss))
-}
-
-/// `q log(q / p)` with `q = p + delta` and `p = 1 / (1 + exp(-eta))`, at least -1/e.
-#[inline(always)]
-fn relative_entropy(q: f64, p: f64, delta: f64, eta: f64) -> f64 {
-    if q == 0.0 {
-        0.0
-    } else if delta.abs() < 0.5 * p {
-        q * (delta / p).ln_1p()
-    } else {
-        // from eta, since p may have been rounded to 0
-        q * (q.ln() + (-eta).max(0.0) + (-eta.abs()).exp().ln_1p())
-    }
+fn relative_entropy(q: f64, p: f64, delta: f64, minus_log_p: f64) -> f64 {
+    let ratio = delta / p;
+    let is_close = delta.abs() < 0.5 * p;
+    let near = math::ln_1p(if is_close { ratio } else { 0.0 });
+    // from eta, since p may have been rounded to 0
+    let far = math::ln(if q > 0.0 { q } else { 1.0 }) + minus_log_p;
+    let product = q * if is_close { near } else { far };
+    if q == 0.0 { 0.0 } else { product }
 }
 
 #[cfg(test)]

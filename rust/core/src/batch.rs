@@ -1,8 +1,9 @@
 //! The plan over tables, splits, subsets, penalties and strengths; the only file that knows threads.
 //!
 //! What the cells of a split share (training moments, the design, held-out rows) is made once, by whichever cell
-//! comes first, and dropped after the last. A cell's numbers come from its own table, split and request alone and
-//! each is solved by one thread, so they have the same bits for any number of threads.
+//! comes first, and dropped after the last. A cell's numbers come from its own table, split and request alone. Each is
+//! solved by one thread, or, where cells are fewer than threads and rows very many, one after another in [`blocks`] that
+//! the threads share: the numbers have the same bits for any number of threads.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::blocks;
 use crate::design::Design;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
@@ -76,6 +78,11 @@ impl Plan {
         self.work() < FEW_OPERATIONS
     }
 
+    /// Training rows of the split that has most.
+    fn largest_split(&self) -> usize {
+        self.splits.iter().map(|split| split.train.len()).max().unwrap_or(0)
+    }
+
     /// Solves every cell; `done` counts finished cells, `cancel` stops early.
     pub fn run(&self, cancel: &AtomicBool, done: &AtomicUsize) -> Result<Vec<Path>> {
         let (shared, solved) = (self.shared(), Solved::new(self));
@@ -92,17 +99,29 @@ impl Plan {
         };
         match self.threads() {
             0 | 1 => order.into_iter().try_for_each(one)?,
+            n if self.shares_blocks() => {
+                pool(n)?.install(|| blocks::shared(|| order.into_iter().try_for_each(one)))?;
+            }
             n => pool(n)?.install(|| order.into_par_iter().with_max_len(1).try_for_each(one))?,
         }
         Ok(solved.into_paths())
     }
 
     fn threads(&self) -> usize {
+        let most = self.settings.n_threads.unwrap_or_else(available_threads);
         if self.is_small() {
             1
+        } else if self.shares_blocks() {
+            most
         } else {
-            self.settings.n_threads.unwrap_or_else(available_threads).min(self.cells.len())
+            most.min(self.cells.len())
         }
+    }
+
+    /// Whether threads share the rows of a cell rather than the cells.
+    fn shares_blocks(&self) -> bool {
+        let most = self.settings.n_threads.unwrap_or_else(available_threads);
+        self.cells.len() < most && self.largest_split() > blocks::BLOCK
     }
 
     /// Where a cell stands in the order of work: by split, so that what cells share is made and dropped once. Those that

@@ -13,8 +13,9 @@
 use crate::penalty::ScaledPenalty;
 use crate::solver::Model;
 
-/// Gap of the model's position `b`; infinite where no dual point is feasible.
-pub fn duality_gap(model: &mut impl Model, penalty: &ScaledPenalty, b: &[f64]) -> f64 {
+/// Gap of the model's position `b`; infinite where no dual point is feasible. Where the share of the penalty alone is
+/// beyond `far`, that share: it costs no pass over the rows.
+pub fn duality_gap(model: &mut impl Model, penalty: &ScaledPenalty, b: &[f64], far: f64) -> f64 {
     if let Some(gap) = model.short_gap(penalty, b) {
         return if gap.is_nan() { f64::INFINITY } else { gap };
     }
@@ -22,6 +23,7 @@ pub fn duality_gap(model: &mut impl Model, penalty: &ScaledPenalty, b: &[f64]) -
     let Some(dual) = model.dual(&free) else { return f64::INFINITY };
     let rounding = model.rounding();
     let s = dual.scale.min(penalty.feasible_scale(&dual.correlation, &free, rounding));
-    let gap = model.loss_gap(&dual, s) + penalty.fenchel(b, &dual.correlation, s, &free, rounding);
+    let of_penalty = penalty.fenchel(b, &dual.correlation, s, &free, rounding);
+    let gap = if of_penalty > far { of_penalty } else { model.loss_gap(&dual, s) + of_penalty };
     if gap.is_nan() { f64::INFINITY } else { gap }
 }

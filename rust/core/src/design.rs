@@ -4,14 +4,18 @@
 //! The stored values of a sparse table are standardised by scale alone, never centred in memory: a [`Column`] carries
 //! its mean as a shift, and the solution is that of the dense table.
 
+use std::sync::Arc;
+
+use crate::blocks;
 use crate::columns::{Column, WRITTEN_OUT};
 use crate::matrix::{Places, Values};
-use crate::moments::{ColumnStats, gather, weighted_rows, weights_of};
-use crate::problem::Table;
+use crate::moments::{ColumnStats, gather, mean_observed, weighted_rows, weights_of};
+use crate::problem::{Features, Table};
 
 /// Training rows in solver coordinates.
 pub struct Design {
     columns: Vec<Kept>,
+    features: Arc<Features>,
     /// Dense columns z, n values each.
     dense: Vec<f64>,
     /// Rows and values of the sparse ones.
@@ -33,6 +37,8 @@ pub struct Design {
 enum Kept {
     /// From here on in the dense values.
     Dense(usize),
+    /// In the table, where a large one is fitted on all of its rows: the column less the first number, over the second.
+    InTable(f64, f64),
     /// Between these positions in the sparse values, less a shift.
     Sparse(usize, usize, f64),
 }
@@ -45,9 +51,11 @@ impl Design {
         let total: f64 = weights.iter().sum();
         let p = table.n_columns();
         let stored = if table.is_sparse() { table.n_stored() } else { 0 };
+        let is_kept = is_kept_in_table(table, &rows);
         let mut design = Self {
             columns: Vec::with_capacity(p),
-            dense: Vec::with_capacity(if table.is_sparse() { 0 } else { rows.len() * p }),
+            features: table.features().clone(),
+            dense: Vec::with_capacity(if table.is_sparse() || is_kept { 0 } else { rows.len() * p }),
             rows: Vec::with_capacity(stored),
             values: Vec::with_capacity(stored),
             scale: Vec::with_capacity(p),
@@ -56,6 +64,10 @@ impl Design {
             y: rows.iter().map(|&i| table.y[i]).collect(),
             offset: rows.iter().map(|&i| table.offset_of(i)).collect(),
         };
+        if is_kept {
+            design.keep_in_table(table, &weights, centred);
+            return design;
+        }
         let places = table.is_sparse().then(|| Places::new(table.n_rows(), &rows));
         for j in 0..p {
             let column = table.column(j);
@@ -66,6 +78,21 @@ impl Design {
             }
         }
         design
+    }
+
+    fn keep_in_table(&mut self, table: &Table, weights: &[f64], centred: bool) {
+        let spreads = blocks::each(table.n_columns(), |j| {
+            let values = table.column(j).stored();
+            let mean = mean_observed(values, weights);
+            let square = |(v, w): (&f64, &f64)| w * (v - mean) * (v - mean);
+            let sd = values.iter().zip(&self.omega).map(square).sum::<f64>().sqrt();
+            Spread { mean, sd, constant: values.iter().all(|v| *v == values[0]) }
+        });
+        for Spread { mean, sd, constant } in spreads {
+            let scale = solver_scale(sd, if centred { 0.0 } else { mean });
+            self.columns.push(Kept::InTable(if centred { mean } else { 0.0 }, scale));
+            self.note(scale, mean, sd, constant);
+        }
     }
 
     fn push(&mut self, mut values: Vec<f64>, mean: f64, centred: bool) {
@@ -122,6 +149,7 @@ impl Design {
     /// Column j.
     pub fn column(&self, j: usize) -> Column<'_> {
         match self.columns[j] {
+            Kept::InTable(mean, scale) => Column::Raw { values: self.features.column(j).stored(), mean, scale },
             Kept::Dense(start) => Column::Dense(&self.dense[start..start + self.n_rows()]),
             Kept::Sparse(start, end, shift) => {
                 Column::Sparse { rows: &self.rows[start..end], values: &self.values[start..end], shift }
@@ -130,7 +158,15 @@ impl Design {
     }
 }
 
-/// Where a sparse column lies and how far it spreads.
+/// Whether these are all rows, in order, of a dense table without missing values that is too large to be written down
+/// a second time.
+fn is_kept_in_table(table: &Table, rows: &[usize]) -> bool {
+    let is_large = rows.len().saturating_mul(table.n_columns()) > WRITTEN_OUT;
+    let is_plain = !table.is_sparse() && !table.has_missing() && rows.len() == table.n_rows();
+    is_large && is_plain && rows.iter().enumerate().all(|(i, row)| i == *row)
+}
+
+/// Where a column lies and how far it spreads.
 struct Spread {
     mean: f64,
     sd: f64,

@@ -16,6 +16,7 @@
 #![warn(missing_docs)]
 
 pub mod batch;
+mod blocks;
 pub mod certificate;
 mod columns;
 pub mod design;

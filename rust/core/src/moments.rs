@@ -40,7 +40,7 @@ pub(crate) fn gather(column: Values<'_>, rows: &[usize], weights: &[f64]) -> (Ve
     (values, mean)
 }
 
-fn mean_observed(values: &[f64], weights: &[f64]) -> f64 {
+pub(crate) fn mean_observed(values: &[f64], weights: &[f64]) -> f64 {
     let rough = dot(values, weights) / weights.iter().sum::<f64>();
     if rough.is_nan() {
         return mean_without_missing(values, weights);

@@ -52,6 +52,11 @@ impl Features {
         Self::of(Matrix::Sparse(x), n_rows, n_columns)
     }
 
+    /// Column j.
+    pub(crate) fn column(&self, j: usize) -> Values<'_> {
+        self.x.column(j)
+    }
+
     fn of(x: Matrix, n_rows: usize, n_columns: usize) -> Result<Self> {
         let mut has_missing = false;
         for j in 0..n_columns {
@@ -118,7 +123,7 @@ impl Table {
 
     /// Column j of X.
     pub fn column(&self, j: usize) -> Values<'_> {
-        self.features.x.column(j)
+        self.features.column(j)
     }
 
     /// Whether X is kept as compressed columns.

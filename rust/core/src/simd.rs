@@ -20,10 +20,42 @@ pub fn axpy(alpha: f64, x: &[f64], y: &mut [f64]) {
     Arch::new().dispatch(Axpy(alpha, x, y));
 }
 
+/// `(x - m)' a`.
+pub fn dot_about(x: &[f64], m: f64, a: &[f64]) -> f64 {
+    dot_pair_about(x, m, a, a).0
+}
+
+/// `((x - m)' a, (x - m)' b)` in one pass over x.
+pub fn dot_pair_about(x: &[f64], m: f64, a: &[f64], b: &[f64]) -> (f64, f64) {
+    debug_assert!(x.len() == a.len() && x.len() == b.len());
+    Arch::new().dispatch(DotPairAbout(x, m, a, b))
+}
+
+/// `y += alpha (x - m)`.
+pub fn axpy_about(alpha: f64, x: &[f64], m: f64, y: &mut [f64]) {
+    debug_assert_eq!(x.len(), y.len());
+    Arch::new().dispatch(AxpyAbout(alpha, x, m, y));
+}
+
 /// `out = a * b`, entry by entry.
 pub fn multiply(a: &[f64], b: &[f64], out: &mut [f64]) {
     debug_assert!(a.len() == b.len() && b.len() == out.len());
     Arch::new().dispatch(Multiply(a, b, out));
+}
+
+/// Sum of all entries.
+pub fn sum(values: &[f64]) -> f64 {
+    Arch::new().dispatch(Fold(values, false))
+}
+
+/// Sum of all magnitudes.
+pub fn sum_abs(values: &[f64]) -> f64 {
+    Arch::new().dispatch(Fold(values, true))
+}
+
+/// Largest magnitude, of entries that are no NaN.
+pub fn largest(values: &[f64]) -> f64 {
+    Arch::new().dispatch(Largest(values))
 }
 
 struct Dot<'a>(&'a [f64], &'a [f64]);
@@ -91,6 +123,50 @@ impl WithSimd for DotPair<'_> {
     }
 }
 
+/// Of magnitudes if so told.
+struct Fold<'a>(&'a [f64], bool);
+
+impl WithSimd for Fold<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let (values, tail) = S::as_simd_f64s(self.0);
+        let (values4, rest) = values.as_chunks::<4>();
+        let zero = simd.splat_f64s(0.0);
+        let mut sums = [zero; 4];
+        for values in values4 {
+            for (sum, v) in sums.iter_mut().zip(values) {
+                let v = if self.1 { simd.max_f64s(*v, simd.sub_f64s(zero, *v)) } else { *v };
+                *sum = simd.add_f64s(*sum, v);
+            }
+        }
+        for (sum, v) in sums.iter_mut().zip(rest) {
+            let v = if self.1 { simd.max_f64s(*v, simd.sub_f64s(zero, *v)) } else { *v };
+            *sum = simd.add_f64s(*sum, v);
+        }
+        let sum = simd.add_f64s(simd.add_f64s(sums[0], sums[1]), simd.add_f64s(sums[2], sums[3]));
+        tail.iter().fold(simd.reduce_sum_f64s(sum), |sum, v| sum + if self.1 { v.abs() } else { *v })
+    }
+}
+
+struct Largest<'a>(&'a [f64]);
+
+impl WithSimd for Largest<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        let (values, tail) = S::as_simd_f64s(self.0);
+        let zero = simd.splat_f64s(0.0);
+        let mut most = zero;
+        for v in values {
+            most = simd.max_f64s(simd.max_f64s(*v, simd.sub_f64s(zero, *v)), most);
+        }
+        tail.iter().fold(simd.reduce_max_f64s(most), |most, v| most.max(v.abs()))
+    }
+}
+
 struct Axpy<'a>(f64, &'a [f64], &'a mut [f64]);
 
 impl WithSimd for Axpy<'_> {
@@ -108,6 +184,63 @@ impl WithSimd for Axpy<'_> {
         }
         let last = simd.mul_add_e_f64s(alpha, simd.partial_load_f64s(x_tail), simd.partial_load_f64s(y_tail));
         simd.partial_store_f64s(y_tail, last);
+    }
+}
+
+struct DotPairAbout<'a>(&'a [f64], f64, &'a [f64], &'a [f64]);
+
+impl WithSimd for DotPairAbout<'_> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> (f64, f64) {
+        let Self(x, m, a, b) = self;
+        let (x, x_tail) = S::as_simd_f64s(x);
+        let (a, a_tail) = S::as_simd_f64s(a);
+        let (b, b_tail) = S::as_simd_f64s(b);
+        let (x2, x_rest) = x.as_chunks::<2>();
+        let (a2, a_rest) = a.as_chunks::<2>();
+        let (b2, b_rest) = b.as_chunks::<2>();
+        let (zero, center) = (simd.splat_f64s(0.0), simd.splat_f64s(m));
+        let (mut a0, mut a1, mut b0, mut b1) = (zero, zero, zero, zero);
+        for ((x, a), b) in x2.iter().zip(a2).zip(b2) {
+            let (x0, x1) = (simd.sub_f64s(x[0], center), simd.sub_f64s(x[1], center));
+            a0 = simd.mul_add_e_f64s(x0, a[0], a0);
+            b0 = simd.mul_add_e_f64s(x0, b[0], b0);
+            a1 = simd.mul_add_e_f64s(x1, a[1], a1);
+            b1 = simd.mul_add_e_f64s(x1, b[1], b1);
+        }
+        for ((x, a), b) in x_rest.iter().zip(a_rest).zip(b_rest) {
+            let x = simd.sub_f64s(*x, center);
+            a0 = simd.mul_add_e_f64s(x, *a, a0);
+            b0 = simd.mul_add_e_f64s(x, *b, b0);
+        }
+        let mut sums = (simd.reduce_sum_f64s(simd.add_f64s(a0, a1)), simd.reduce_sum_f64s(simd.add_f64s(b0, b1)));
+        for ((x, a), b) in x_tail.iter().zip(a_tail).zip(b_tail) {
+            sums.0 += (x - m) * a;
+            sums.1 += (x - m) * b;
+        }
+        sums
+    }
+}
+
+struct AxpyAbout<'a>(f64, &'a [f64], f64, &'a mut [f64]);
+
+impl WithSimd for AxpyAbout<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self(alpha, x, m, y) = self;
+        let (factor, center) = (simd.splat_f64s(alpha), simd.splat_f64s(m));
+        let (x, x_tail) = S::as_simd_f64s(x);
+        let (y, y_tail) = S::as_mut_simd_f64s(y);
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = simd.mul_add_e_f64s(factor, simd.sub_f64s(*x, center), *y);
+        }
+        for (y, x) in y_tail.iter_mut().zip(x_tail) {
+            *y += alpha * (x - m);
+        }
     }
 }
 
@@ -142,9 +275,19 @@ mod tests {
             let (a, b) = (&a[..n], &b[..n]);
             let plain: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
             assert!((dot(a, b) - plain).abs() < 1e-11 * (1.0 + plain.abs()));
+            let magnitudes = a.iter().fold((0.0, 0.0), |(s, m): (f64, f64), v| (s + v.abs(), m.max(v.abs())));
+            assert!((sum(a) - a.iter().sum::<f64>()).abs() < 1e-11);
+            assert!((sum_abs(a) - magnitudes.0).abs() < 1e-11);
+            assert_eq!(largest(a), magnitudes.1);
             let pair = dot_pair(a, b, a);
             assert!((pair.0 - plain).abs() < 1e-11 * (1.0 + plain.abs()));
             assert!((pair.1 - dot(a, a)).abs() < 1e-11 * (1.0 + pair.1));
+            let about: f64 = a.iter().zip(b).map(|(a, b)| (a - 0.5) * b).sum();
+            assert!((dot_about(a, 0.5, b) - about).abs() < 1e-11 * (1.0 + about.abs()));
+            let mut moved = b.to_vec();
+            axpy_about(2.5, a, 0.5, &mut moved);
+            let wanted = |i: usize| b[i] + 2.5 * (a[i] - 0.5);
+            assert!((0..n).all(|i| (moved[i] - wanted(i)).abs() < 1e-12));
             let (mut sums, mut products) = (b.to_vec(), vec![0.0; n]);
             axpy(2.5, a, &mut sums);
             multiply(a, b, &mut products);

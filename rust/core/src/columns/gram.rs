@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Column, WRITTEN_OUT, stored_dot, total};
+use super::{Column, WRITTEN_OUT, correlate, stored_dot, total};
+use crate::blocks;
 use crate::linalg::{mirror, shifted_gram, weighted_gram};
-use crate::simd::dot;
 
 /// `sum_i weight_i z_i z_i'`, both triangles, column-major; weights at least 0.
 pub fn gram(columns: &[Column<'_>], weights: &[f64]) -> Vec<f64> {
@@ -62,8 +62,26 @@ struct Parts<'a> {
 struct Full<'a> {
     /// Its place among all columns.
     at: usize,
+    /// `z = (value - shift) / scale`.
     values: Cow<'a, [f64]>,
+    shift: f64,
+    scale: f64,
+    /// Weighted mean of z, where it is subtracted.
     mean: f64,
+}
+
+impl Full<'_> {
+    fn column(&self) -> Column<'_> {
+        if (self.shift, self.scale) == (0.0, 1.0) {
+            return Column::Dense(&self.values);
+        }
+        Column::Raw { values: &self.values, mean: self.shift, scale: self.scale }
+    }
+
+    /// What a value of mean z is.
+    fn center(&self) -> f64 {
+        self.shift + self.scale * self.mean
+    }
 }
 
 struct Stored<'a> {
@@ -83,12 +101,13 @@ impl<'a> Parts<'a> {
         let mut room = WRITTEN_OUT;
         for (at, column) in columns.iter().enumerate() {
             match *column {
-                Column::Dense(z) => parts.push_dense(at, Cow::Borrowed(z), weights),
+                Column::Dense(z) => parts.push_dense(at, Cow::Borrowed(z), 0.0, 1.0),
+                Column::Raw { values, mean, scale } => parts.push_dense(at, Cow::Borrowed(values), mean, scale),
                 Column::Sparse { rows, shift, .. }
                     if (centred || shift != 0.0) && room >= weights.len() && parts.is_heavy(rows, weights) =>
                 {
                     room -= weights.len();
-                    parts.push_dense(at, Cow::Owned(column.to_dense(weights.len())), weights);
+                    parts.push_dense(at, Cow::Owned(column.to_dense(weights.len())), 0.0, 1.0);
                 }
                 Column::Sparse { rows, values, shift } => {
                     let mean = parts.mean_of(stored_dot(rows, values, weights));
@@ -97,12 +116,16 @@ impl<'a> Parts<'a> {
                 }
             }
         }
+        if centred || !parts.sparse.is_empty() {
+            let dense: Vec<Column<'_>> = parts.dense.iter().map(Full::column).collect();
+            let means: Vec<f64> = correlate(&dense, weights).iter().map(|sum| parts.mean_of(*sum)).collect();
+            parts.dense.iter_mut().zip(means).for_each(|(z, mean)| z.mean = mean);
+        }
         parts
     }
 
-    fn push_dense(&mut self, at: usize, values: Cow<'a, [f64]>, weights: &[f64]) {
-        let mean = self.mean_of(dot(&values, weights));
-        self.dense.push(Full { at, values, mean });
+    fn push_dense(&mut self, at: usize, values: Cow<'a, [f64]>, shift: f64, scale: f64) {
+        self.dense.push(Full { at, values, shift, scale, mean: 0.0 });
     }
 
     fn mean_of(&self, sum: f64) -> f64 {
@@ -114,18 +137,24 @@ impl<'a> Parts<'a> {
     }
 
     fn among_dense(&self, weights: &[f64], centred: bool) -> Vec<f64> {
-        let roots: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
-        let columns: Vec<&[f64]> = self.dense.iter().map(|z| z.values.as_ref()).collect();
-        if !centred {
-            return weighted_gram(&columns, &roots);
+        let shifts: Vec<f64> = self.dense.iter().map(|z| if centred { z.center() } else { z.shift }).collect();
+        let is_shifted = shifts.iter().any(|shift| *shift != 0.0);
+        let mut gram = blocks::sums(weights.len(), |rows| {
+            let roots: Vec<f64> = weights[rows.clone()].iter().map(|w| w.sqrt()).collect();
+            let columns: Vec<&[f64]> = self.dense.iter().map(|z| &z.values[rows.clone()]).collect();
+            if is_shifted { shifted_gram(&columns, &shifts, &roots) } else { weighted_gram(&columns, &roots) }
+        });
+        let m = self.dense.len();
+        if self.dense.iter().any(|z| z.scale != 1.0) {
+            let scale = |at: usize| self.dense[at / m].scale * self.dense[at % m].scale;
+            gram.iter_mut().enumerate().for_each(|(at, product)| *product /= scale(at));
         }
-        let means: Vec<f64> = self.dense.iter().map(|z| z.mean).collect();
-        shifted_gram(&columns, &means, &roots)
+        gram
     }
 
     /// Products of a dense column with all sparse ones.
     fn across(&self, z: &Full<'_>, weights: &[f64], lower: &mut [f64], k: usize) {
-        let weighted: Vec<f64> = z.values.iter().zip(weights).map(|(v, w)| w * (v - z.mean)).collect();
+        let weighted: Vec<f64> = z.values.iter().zip(weights).map(|(v, w)| w * ((v - z.center()) / z.scale)).collect();
         for column in &self.sparse {
             let product = stored_dot(column.rows, column.values, &weighted) + self.weight * z.mean * column.rest;
             lower[z.at.min(column.at) * k + z.at.max(column.at)] = product;

@@ -4,7 +4,10 @@ mod gram;
 
 pub use gram::{centred_gram, gram};
 
-use crate::simd::{axpy, dot, dot_pair};
+use std::ops::Range;
+
+use crate::blocks;
+use crate::simd::{axpy, axpy_about, dot, dot_about, dot_pair, dot_pair_about};
 
 /// Numbers that sparse columns may be written out into where digits ask for it.
 pub(crate) const WRITTEN_OUT: usize = 4_000_000;
@@ -14,6 +17,16 @@ pub(crate) const WRITTEN_OUT: usize = 4_000_000;
 pub enum Column<'a> {
     /// A value for every row.
     Dense(&'a [f64]),
+    /// `z_i = (value - mean) / scale`: a column of a large table that is not written down again. What is far from 0 is
+    /// subtracted before anything is multiplied, as in [`Column::Dense`].
+    Raw {
+        /// Values in original units.
+        values: &'a [f64],
+        /// What is subtracted.
+        mean: f64,
+        /// What is divided by.
+        scale: f64,
+    },
     /// `z_i = value - shift` at some rows, `-shift` at all others: a column is centred without being written out.
     Sparse {
         /// Rows of the values, each at most once.
@@ -35,6 +48,7 @@ impl Column<'_> {
     fn dot_given(&self, v: &[f64], sum: f64) -> f64 {
         match self {
             Column::Dense(z) => dot(z, v),
+            Column::Raw { values, mean, scale } => dot_about(values, *mean, v) / scale,
             Column::Sparse { rows, values, shift } => stored_dot(rows, values, v) - shift * sum,
         }
     }
@@ -43,6 +57,9 @@ impl Column<'_> {
     pub fn dot_abs(&self, v: &[f64]) -> f64 {
         match self {
             Column::Dense(z) => z.iter().zip(v).map(|(z, v)| z.abs() * v).sum(),
+            Column::Raw { values, mean, scale } => {
+                values.iter().zip(v).map(|(x, v)| (x - mean).abs() * v).sum::<f64>() / scale
+            }
             Column::Sparse { rows, values, shift } => {
                 let beyond = |z: f64| (z - shift).abs() - shift.abs();
                 let stored: f64 = rows.iter().zip(*values).map(|(&i, z)| beyond(*z) * v[i as usize]).sum();
@@ -55,11 +72,21 @@ impl Column<'_> {
     pub fn to_dense(self, n_rows: usize) -> Vec<f64> {
         match self {
             Column::Dense(z) => z.to_vec(),
+            Column::Raw { values, mean, scale } => values.iter().map(|x| (x - mean) / scale).collect(),
             Column::Sparse { rows, values, shift } => {
                 let mut out = vec![-shift; n_rows];
                 rows.iter().zip(values).for_each(|(&i, z)| out[i as usize] += z);
                 out
             }
+        }
+    }
+
+    /// Its rows in this range; a sparse column has to be asked for all.
+    fn on(&self, rows: Range<usize>) -> Self {
+        match *self {
+            Column::Dense(z) => Column::Dense(&z[rows]),
+            Column::Raw { values, mean, scale } => Column::Raw { values: &values[rows], mean, scale },
+            sparse => sparse,
         }
     }
 
@@ -71,7 +98,7 @@ impl Column<'_> {
     /// Number of values kept.
     pub fn n_stored(&self) -> usize {
         match self {
-            Column::Dense(values) | Column::Sparse { values, .. } => values.len(),
+            Column::Dense(values) | Column::Raw { values, .. } | Column::Sparse { values, .. } => values.len(),
         }
     }
 
@@ -109,17 +136,53 @@ fn shared_total(columns: &[Column<'_>], v: &[f64]) -> f64 {
     if columns.iter().any(Column::is_shifted) { total(v) } else { 0.0 }
 }
 
+fn any_is_sparse(columns: &[Column<'_>]) -> bool {
+    columns.iter().any(Column::is_sparse)
+}
+
+/// Sums over rows, by blocks of them where no column is sparse.
+fn summed(
+    columns: &[Column<'_>],
+    n_rows: usize,
+    of: impl Fn(&[Column<'_>], Range<usize>) -> Vec<f64> + Sync,
+) -> Vec<f64> {
+    if n_rows <= blocks::BLOCK || any_is_sparse(columns) {
+        return of(columns, 0..n_rows);
+    }
+    blocks::sums(n_rows, |rows| {
+        let part: Vec<Column<'_>> = columns.iter().map(|column| column.on(rows.clone())).collect();
+        of(&part, rows)
+    })
+}
+
 /// `Z' v`.
 pub fn correlate(columns: &[Column<'_>], v: &[f64]) -> Vec<f64> {
-    let sum = shared_total(columns, v);
-    columns.iter().map(|column| column.dot_given(v, sum)).collect()
+    summed(columns, v.len(), |columns, rows| {
+        let v = &v[rows];
+        let sum = shared_total(columns, v);
+        columns.iter().map(|column| column.dot_given(v, sum)).collect()
+    })
 }
 
 /// `(Z' a, Z' b)` in one pass.
 pub fn correlate_pair(columns: &[Column<'_>], a: &[f64], b: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let mut both = summed(columns, a.len(), |columns, rows| {
+        let (mut of_a, of_b) = block_pair(columns, &a[rows.clone()], &b[rows]);
+        of_a.extend(of_b);
+        of_a
+    });
+    let of_b = both.split_off(columns.len());
+    (both, of_b)
+}
+
+fn block_pair(columns: &[Column<'_>], a: &[f64], b: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let sums = (shared_total(columns, a), shared_total(columns, b));
     let pair = |column: &Column<'_>| match column {
         Column::Dense(z) => dot_pair(z, a, b),
+        Column::Raw { values, mean, scale } => {
+            let (of_a, of_b) = dot_pair_about(values, *mean, a, b);
+            (of_a / scale, of_b / scale)
+        }
         Column::Sparse { rows, values, shift } => {
             let (of_a, of_b) = stored_dot_pair(rows, values, a, b);
             (of_a - shift * sums.0, of_b - shift * sums.1)
@@ -130,10 +193,18 @@ pub fn correlate_pair(columns: &[Column<'_>], a: &[f64], b: &[f64]) -> (Vec<f64>
 
 /// `out += sum_a d_a z_{set_a}`.
 pub fn combine(columns: &[Column<'_>], set: &[usize], d: &[f64], out: &mut [f64]) {
+    if any_is_sparse(columns) {
+        return combine_block(columns, set, d, 0..out.len(), out);
+    }
+    blocks::fill(out, |rows, out| combine_block(columns, set, d, rows, out));
+}
+
+fn combine_block(columns: &[Column<'_>], set: &[usize], d: &[f64], block: Range<usize>, out: &mut [f64]) {
     let mut shifted = 0.0;
     for (&j, d) in set.iter().zip(d).filter(|(_, d)| **d != 0.0) {
-        match columns[j] {
+        match columns[j].on(block.clone()) {
             Column::Dense(z) => axpy(*d, z, out),
+            Column::Raw { values, mean, scale } => axpy_about(d / scale, values, mean, out),
             Column::Sparse { rows, values, shift } => {
                 rows.iter().zip(values).for_each(|(&i, z)| out[i as usize] += d * z);
                 shifted += d * shift;

@@ -1,13 +1,17 @@
 //! A loss on the rows of a design.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::least_squares::Regression;
 use super::rows::RowDescent;
 use super::{Dual, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
+use crate::blocks;
 use crate::columns::{Column, centred_gram, combine, correlate, correlate_pair, gram};
 use crate::linalg::{Cholesky, solve_singular};
 use crate::loss::{Loss, Terms};
 use crate::penalty::{Directions, ScaledPenalty};
-use crate::simd::{axpy, dot, multiply};
+use crate::simd::{axpy, dot, largest, multiply, sum, sum_abs};
 
 /// Mean curvature below which its digits are gone.
 const SMALLEST_CURVATURE: f64 = 1e-150;
@@ -25,6 +29,9 @@ pub struct Glm<'a, L> {
     residual: Vec<f64>,
     curvature: Vec<f64>,
     value: f64,
+    /// `Omega r` and `Omega W`.
+    pull: Vec<f64>,
+    weights: Vec<f64>,
     /// `Z' Omega r` and `Z' Omega W 1` at the position.
     slope: Vec<f64>,
     cross: Vec<f64>,
@@ -76,6 +83,8 @@ impl<'a, L: Loss> Glm<'a, L> {
             residual: vec![0.0; n],
             curvature: vec![0.0; n],
             value: 0.0,
+            pull: vec![0.0; n],
+            weights: vec![0.0; n],
             slope: vec![],
             cross: vec![],
             system: InterceptSystem::default(),
@@ -98,29 +107,31 @@ impl<'a, L: Loss> Glm<'a, L> {
         self.advance(1.0);
     }
 
-    /// Hessian and slope on `columns` with the intercept eliminated; remembers what that left behind.
+    /// Hessian and slope on `columns` for rows that weigh `weights`, with the intercept eliminated; remembers what that
+    /// left behind.
     fn condense(
         &mut self,
         columns: &[Column<'_>],
-        curvature: &[f64],
+        weights: &[f64],
         mut slope: Vec<f64>,
         cross: Vec<f64>,
     ) -> (Vec<f64>, Vec<f64>) {
-        let mut weights = self.weighted(curvature);
+        let (mut weights, mut curvature) = (Cow::Borrowed(weights), sum(weights));
         // where every row's curvature has underflowed, the slope is all that is known of a direction
-        if weights.iter().sum::<f64>() < SMALLEST_CURVATURE {
+        if curvature < SMALLEST_CURVATURE {
             weights = self.omega.iter().map(|omega| omega * SMALLEST_CURVATURE).collect();
+            curvature = sum(&weights);
         }
         if !self.fit_intercept {
             return (gram(columns, &weights), slope);
         }
-        self.eliminate(weights.iter().sum(), cross, &mut slope);
+        self.eliminate(curvature, cross, &mut slope);
         (centred_gram(columns, &weights), slope)
     }
 
     /// Takes the intercept's part from a slope.
     fn eliminate(&mut self, curvature: f64, cross: Vec<f64>, slope: &mut [f64]) {
-        let along = dot(self.omega, &self.residual);
+        let along = sum(&self.pull);
         if curvature > 0.0 {
             axpy(-along / curvature, &cross, slope);
         }
@@ -133,8 +144,9 @@ impl<'a, L: Loss> Glm<'a, L> {
 
     /// `theta = r - W Z c` with `Z' Omega W Z c = Z' Omega r`, Z the columns given and the intercept.
     fn project(&mut self, free: &[Column<'_>], curvature: &[f64]) -> Option<Vec<f64>> {
-        let (slope, cross) = correlate_pair(free, &self.weighted(&self.residual), &self.weighted(curvature));
-        let (hessian, mut c) = self.condense(free, curvature, slope, cross);
+        let weights = self.weighted(curvature);
+        let (slope, cross) = correlate_pair(free, &self.pull, &weights);
+        let (hessian, mut c) = self.condense(free, &weights, slope, cross);
         if self.fit_intercept && self.system.curvature == 0.0 {
             return None;
         }
@@ -147,6 +159,9 @@ impl<'a, L: Loss> Glm<'a, L> {
             }
         }
         let shift = if self.fit_intercept { self.system.answer(&c) } else { 0.0 };
+        if free.is_empty() {
+            return Some(self.residual.iter().zip(curvature).map(|(r, w)| r - w * shift).collect());
+        }
         let mut fitted = vec![shift; self.y.len()];
         let all: Vec<usize> = (0..free.len()).collect();
         combine(free, &all, &c, &mut fitted);
@@ -168,37 +183,44 @@ impl<'a, L: Loss> Glm<'a, L> {
     fn is_projected(&self, free: &[Column<'_>], theta: &[f64]) -> bool {
         const LEFT: f64 = 1e-8;
         const ROUNDINGS: f64 = 5.0 * f64::EPSILON;
-        let eta = self.eta.iter().fold(0.0, |a: f64, e| a.max(e.abs()));
-        let size = |i: usize| self.residual[i].abs() + ROUNDINGS / LEFT * eta * self.curvature[i];
-        let size: Vec<f64> = self.omega.iter().enumerate().map(|(i, w)| w * size(i)).collect();
-        let weighted = self.weighted(theta);
-        let of_intercept = !self.fit_intercept || dot(self.omega, theta).abs() <= LEFT * size.iter().sum::<f64>();
-        let left = correlate(free, &weighted);
+        let rounding = ROUNDINGS / LEFT * largest(&self.eta);
+        let total = sum_abs(&self.pull) + rounding * sum(&self.weights);
+        let of_intercept = !self.fit_intercept || dot(self.omega, theta).abs() <= LEFT * total;
+        if free.is_empty() {
+            return of_intercept;
+        }
+        let size: Vec<f64> = self.pull.iter().zip(&self.weights).map(|(r, w)| r.abs() + rounding * w).collect();
+        let left = correlate(free, &self.weighted(theta));
         of_intercept && free.iter().zip(&left).all(|(column, left)| left.abs() <= LEFT * column.dot_abs(&size))
     }
 
     /// Terms of every row at the present eta.
     fn refresh(&mut self) {
         // sums of sums of blocks, whose rounding does not grow with the number of rows
-        const BLOCK: usize = 256;
-        let mut total = 0.0;
-        for start in (0..self.y.len()).step_by(BLOCK) {
-            let mut sum = 0.0;
-            for i in start..(start + BLOCK).min(self.y.len()) {
-                let Terms { value, residual, curvature } = self.loss.terms(self.y[i], self.eta[i]);
-                sum += self.omega[i] * value;
-                self.residual[i] = residual;
-                self.curvature[i] = curvature;
+        const FEW: usize = 256;
+        let (loss, y, omega, eta) = (self.loss, self.y, self.omega, &self.eta);
+        let sums = blocks::fill_pair(&mut self.residual, &mut self.curvature, |block, residual, curvature| {
+            let mut total = 0.0;
+            for start in block.clone().step_by(FEW) {
+                let mut sum = 0.0;
+                for i in start..(start + FEW).min(block.end) {
+                    let Terms { value, residual: r, curvature: h } = loss.terms(y[i], eta[i]);
+                    sum += omega[i] * value;
+                    residual[i - block.start] = r;
+                    curvature[i - block.start] = h;
+                }
+                total += sum;
             }
-            total += sum;
-        }
-        self.value = total;
+            total
+        });
+        self.value = sums.iter().sum();
     }
 
     /// What every step and certificate at the position needs of the columns.
     fn correlate_terms(&mut self) {
-        let (residual, curvature) = (self.weighted(&self.residual), self.weighted(&self.curvature));
-        (self.slope, self.cross) = correlate_pair(&self.columns, &residual, &curvature);
+        multiply(&self.residual, self.omega, &mut self.pull);
+        multiply(&self.curvature, self.omega, &mut self.weights);
+        (self.slope, self.cross) = correlate_pair(&self.columns, &self.pull, &self.weights);
     }
 
     fn weighted(&self, values: &[f64]) -> Vec<f64> {
@@ -225,12 +247,15 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         let columns: Vec<Column<'_>> = set.iter().map(|&j| self.columns[j]).collect();
         let slope = set.iter().map(|&j| self.slope[j]).collect();
         if self.majorising {
-            let majorants = self.majorants();
-            let cross = correlate(&columns, &self.weighted(&majorants));
-            return self.condense(&columns, &majorants, slope, cross);
+            let weights = self.weighted(&self.majorants());
+            let cross = correlate(&columns, &weights);
+            return self.condense(&columns, &weights, slope, cross);
         }
         let cross = set.iter().map(|&j| self.cross[j]).collect();
-        self.condense(&columns, &self.curvature.clone(), slope, cross)
+        let weights = std::mem::take(&mut self.weights);
+        let system = self.condense(&columns, &weights, slope, cross);
+        self.weights = weights;
+        system
     }
 
     fn descend(
@@ -270,7 +295,6 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
     }
 
     fn first_share(&self) -> f64 {
-        let largest = |values: &[f64]| values.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
         let (longest, allowed) = (largest(&self.step), self.loss.longest_step().max(2.0 * largest(&self.eta)));
         if longest > allowed { allowed / longest } else { 1.0 }
     }
@@ -322,7 +346,8 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
 
     fn loss_gap(&self, dual: &Dual, s: f64) -> f64 {
         let bracket = |i: usize| self.loss.fenchel(self.y[i], self.eta[i], self.residual[i], s * dual.theta[i]);
-        (0..self.y.len()).map(|i| self.omega[i] * bracket(i)).sum()
+        let of_block = |rows: Range<usize>| rows.map(|i| self.omega[i] * bracket(i)).sum::<f64>();
+        blocks::blocks(self.y.len(), of_block).iter().sum()
     }
 
     fn intercept(&self) -> f64 {
@@ -330,14 +355,12 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
     }
 
     fn intercept_slope(&self) -> f64 {
-        if self.fit_intercept { dot(self.omega, &self.residual).abs() } else { 0.0 }
+        if self.fit_intercept { sum(&self.pull).abs() } else { 0.0 }
     }
 
     /// That of sums of residuals, and what the rounding of eta moves them by.
     fn rounding(&self) -> f64 {
-        let sum = |values: &[f64]| values.iter().zip(self.omega).map(|(v, w)| w * v.abs()).sum::<f64>();
-        let eta = self.eta.iter().fold(0.0, |a: f64, e| a.max(e.abs()));
-        1e-13 * sum(&self.residual) + 4.0 * f64::EPSILON * eta * sum(&self.curvature)
+        1e-13 * sum_abs(&self.pull) + 4.0 * f64::EPSILON * largest(&self.eta) * sum(&self.weights)
     }
 
     /// `sum_i omega_i W_i eta_i^2 / 2`, with `1 + eta_i^2` under a log link, where eta has no units.
@@ -361,7 +384,7 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
     }
 
     fn recedes(&self) -> bool {
-        let largest = self.step.iter().fold(0.0, |a: f64, d| a.max(d.abs()));
+        let largest = largest(&self.step);
         let unit = |d: f64| if d.abs() < NEGLIGIBLE_MOVE * largest { 0.0 } else { d / largest };
         let rows = || (0..self.y.len()).filter(|&i| largest > 0.0 && self.omega[i] > 0.0);
         let falls = |i: usize| {

@@ -106,12 +106,14 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
     let mut n_iter = 0;
     loop {
         let objective = model.loss() + penalty.value(b);
-        let gap = duality_gap(model, penalty, b);
+        let allowed = stop.allowed(objective);
+        let gap = duality_gap(model, penalty, b, allowed);
         progress.record(gap, objective);
         // a loss on its way to a least value that no coefficients attain
         let vanishes = may_run_away && objective <= VANISHING * stop.null_objective;
         let out_of_steps = n_iter >= stop.max_iter || stop.cancel.load(Ordering::Relaxed);
         if out_of_steps || vanishes || progress.is_over(gap, &stop) {
+            let gap = if gap > allowed { duality_gap(model, penalty, b, f64::INFINITY) } else { gap };
             let status = if model.overflows() {
                 Status::Overflow
             } else if vanishes || running {
@@ -123,7 +125,7 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
             };
             return Report { status, gap, objective, n_iter, ill_conditioned };
         }
-        progress.polished |= gap <= stop.allowed(objective);
+        progress.polished |= gap <= allowed;
         let taken = match model.leap(penalty, b, stop.tol) {
             Some(regular) => Taken { regular, share: 1.0, moved: true, runs_away: false },
             None => {
@@ -185,6 +187,9 @@ pub fn fit_null(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     let unpenalised = penalty.unpenalised();
     let columns: Vec<usize> = (0..b.len()).filter(|&j| unpenalised[j]).collect();
     let combined = penalty.unbounded_combinations();
+    if columns.is_empty() && combined.is_empty() && model.intercept_slope() <= model.rounding() {
+        return;
+    }
     let mut majorised = false;
     for _ in 0..max_iter.min(100) {
         let before = model.loss();

@@ -352,7 +352,7 @@ proptest! {
         let b: Vec<f64> = b[..m].iter().map(|b| size * b).collect();
         let mut model = problem.model();
         move_to(&mut model, &b);
-        let gap = duality_gap(&mut model, &penalty, &b);
+        let gap = duality_gap(&mut model, &penalty, &b, f64::INFINITY);
         let distance = model.loss() + penalty.value(&b) - problem.least(&penalty);
         prop_assert!(gap >= distance - 1e-12, "gap {} distance {}", gap, distance);
         prop_assert!(gap.is_finite() && gap >= 0.0);

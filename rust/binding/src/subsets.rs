@@ -22,7 +22,9 @@ pub fn subset_errors<'py>(
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let ridge = Ridge { alpha, fit_intercept, standardize };
-    let request = Exhaustive::new(table.0.clone(), splits.splits(&rows, std::slice::from_ref(&table.0))?, ridge, n_threads).map_err(to_python)?;
+    let request =
+        Exhaustive::new(table.0.clone(), splits.splits(&rows, std::slice::from_ref(&table.0))?, ridge, n_threads)
+            .map_err(to_python)?;
     reserve(request.answer_bytes()).map_err(to_python)?;
     let n_steps = request.n_steps();
     let errors = watch(py, n_steps, progress.as_ref(), move |cancel, done| request.run(cancel, done))?;

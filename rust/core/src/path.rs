@@ -81,6 +81,7 @@ pub(crate) fn solve_path(
     if let Some(reason) = cell.refuses(&y) {
         return failed(cell, data, settings, &reason);
     }
+    drop(y);
     let work = |frame, target_square, least| Work {
         cell,
         data,

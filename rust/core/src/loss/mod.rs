@@ -9,6 +9,7 @@ mod huber;
 mod logistic;
 mod poisson;
 mod quantile;
+pub(crate) mod rows;
 mod squared;
 mod squared_hinge;
 #[cfg(test)]

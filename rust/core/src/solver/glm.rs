@@ -9,7 +9,7 @@ use super::{Dual, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
 use crate::blocks;
 use crate::columns::{Column, centred_gram, combine, correlate, correlate_pair, gram};
 use crate::linalg::{Cholesky, solve_singular};
-use crate::loss::{Loss, Terms};
+use crate::loss::{Loss, rows};
 use crate::penalty::{Directions, ScaledPenalty};
 use crate::simd::{axpy, dot, largest, multiply, sum, sum_abs};
 
@@ -142,11 +142,10 @@ impl<'a, L: Loss> Glm<'a, L> {
         self.y.iter().zip(&self.eta).map(|(y, eta)| self.loss.majorant(*y, *eta)).collect()
     }
 
-    /// `theta = r - W Z c` with `Z' Omega W Z c = Z' Omega r`, Z the columns given and the intercept.
-    fn project(&mut self, free: &[Column<'_>], curvature: &[f64]) -> Option<Vec<f64>> {
-        let weights = self.weighted(curvature);
-        let (slope, cross) = correlate_pair(free, &self.pull, &weights);
-        let (hessian, mut c) = self.condense(free, &weights, slope, cross);
+    /// `theta = r - W Z c` with `Z' Omega W Z c = Z' Omega r` for curvatures W and `weights` Omega W, Z the columns given and the intercept.
+    fn project(&mut self, free: &[Column<'_>], curvature: &[f64], weights: &[f64]) -> Option<Vec<f64>> {
+        let (slope, cross) = correlate_pair(free, &self.pull, weights);
+        let (hessian, mut c) = self.condense(free, weights, slope, cross);
         if self.fit_intercept && self.system.curvature == 0.0 {
             return None;
         }
@@ -196,24 +195,11 @@ impl<'a, L: Loss> Glm<'a, L> {
 
     /// Terms of every row at the present eta.
     fn refresh(&mut self) {
-        // sums of sums of blocks, whose rounding does not grow with the number of rows
-        const FEW: usize = 256;
         let (loss, y, omega, eta) = (self.loss, self.y, self.omega, &self.eta);
-        let sums = blocks::fill_pair(&mut self.residual, &mut self.curvature, |block, residual, curvature| {
-            let mut total = 0.0;
-            for start in block.clone().step_by(FEW) {
-                let mut sum = 0.0;
-                for i in start..(start + FEW).min(block.end) {
-                    let Terms { value, residual: r, curvature: h } = loss.terms(y[i], eta[i]);
-                    sum += omega[i] * value;
-                    residual[i - block.start] = r;
-                    curvature[i - block.start] = h;
-                }
-                total += sum;
-            }
-            total
+        let values = blocks::fill_pair(&mut self.residual, &mut self.curvature, |block, residual, curvature| {
+            rows::terms(loss, &y[block.clone()], &eta[block.clone()], &omega[block], residual, curvature)
         });
-        self.value = sums.iter().sum();
+        self.value = values.iter().sum();
     }
 
     /// What every step and certificate at the position needs of the columns.
@@ -320,8 +306,10 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         let mut store = vec![];
         let columns: Vec<Column<'a>> = self.columns.clone();
         let directions = free_columns(&columns, self.y.len(), free, &mut store);
-        let curvature = self.curvature.clone();
-        let by_curvature = self.project(&directions, &curvature).filter(|theta| self.is_projected(&directions, theta));
+        let (curvature, weights) = (std::mem::take(&mut self.curvature), std::mem::take(&mut self.weights));
+        let by_curvature = self.project(&directions, &curvature, &weights);
+        (self.curvature, self.weights) = (curvature, weights);
+        let by_curvature = by_curvature.filter(|theta| self.is_projected(&directions, theta));
         let (theta, correlation) = match by_curvature {
             // Z' Omega (r - shift W 1), without another pass over the rows
             Some(theta) if directions.is_empty() => {
@@ -334,7 +322,9 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
             }
             None => {
                 let majorants = self.majorants();
-                let theta = self.project(&directions, &majorants).filter(|t| self.is_projected(&directions, t))?;
+                let weights = self.weighted(&majorants);
+                let theta =
+                    self.project(&directions, &majorants, &weights).filter(|t| self.is_projected(&directions, t))?;
                 let correlation = correlate(&self.columns, &self.weighted(&theta));
                 (theta, correlation)
             }
@@ -345,8 +335,11 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
     }
 
     fn loss_gap(&self, dual: &Dual, s: f64) -> f64 {
-        let bracket = |i: usize| self.loss.fenchel(self.y[i], self.eta[i], self.residual[i], s * dual.theta[i]);
-        let of_block = |rows: Range<usize>| rows.map(|i| self.omega[i] * bracket(i)).sum::<f64>();
+        let of_block = |block: Range<usize>| {
+            let [y, eta, omega, residual, theta] =
+                [self.y, &self.eta, self.omega, &self.residual, &dual.theta].map(|values| &values[block.clone()]);
+            rows::gap(self.loss, y, eta, omega, residual, theta, s)
+        };
         blocks::blocks(self.y.len(), of_block).iter().sum()
     }
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import metafit
 import numpy as np
 from harness import Contender, installed
 from scipy import sparse
+
+import metafit
 
 __all__ = ["Problem", "ours", "peers"]
 
@@ -129,7 +130,7 @@ def _adelie(problem: Problem, tol: float) -> np.ndarray:
     """Means as here, and group weights sqrt|g|."""
     import adelie
 
-    n, p = problem.X.shape
+    p = problem.X.shape[1]
     if sparse.issparse(problem.X):
         X = adelie.matrix.sparse(problem.X, method="naive", n_threads=2)
     else:

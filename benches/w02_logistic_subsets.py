@@ -28,7 +28,15 @@ def cases(size: str) -> list[Case]:
 
     def ours(which: Any = subsets, tol: float = 1e-8) -> Any:
         return mf.solve(
-            x, y, loss="logistic", penalty=mf.penalties.L2(), alphas=ALPHA, subsets=which, folds=folds, tol=tol, n_threads=2
+            x,
+            y,
+            loss="logistic",
+            penalty=mf.penalties.L2(),
+            alphas=ALPHA,
+            subsets=which,
+            folds=folds,
+            tol=tol,
+            n_threads=2,
         )
 
     def objective(rows: Any, subset: Any, coef: Any, intercept: float) -> float:

@@ -29,7 +29,7 @@ def cases(size: str) -> list[Case]:
 
 
 def _table(n: int, p: int, seed: int = 0, length: int = 82, n_topics: int = 50) -> tuple[sparse.csc_matrix, np.ndarray]:
-    """Rows of about `length` words, half of them of the row's topic, weighted and of unit norm; half the topics are 1."""
+    """Rows of about `length` words, half of them of the row's topic, of unit norm; half the topics are 1."""
     rng = np.random.default_rng(seed)
     frequency = 1 / np.arange(10, p + 10)
     frequency /= frequency.sum()

@@ -95,7 +95,11 @@ impl Plan {
             let path = self.solve_cell(&self.cells[c], &shared, cancel);
             done.fetch_add(1, Ordering::Relaxed);
             // a cell that the wish to stop cut short has no result
-            if cancel.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(solved.put(c, path)) }
+            if cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
+            solved.put(c, path);
+            Ok(())
         };
         match self.threads() {
             0 | 1 => order.into_iter().try_for_each(one)?,
@@ -129,7 +133,7 @@ impl Plan {
     fn place(&self, c: usize) -> (usize, bool, usize) {
         let split = self.cells[c].split;
         match self.settings.best_of {
-            Some(rivals) => (self.splits[split].table, c % rivals == 0, split),
+            Some(rivals) => (self.splits[split].table, c.is_multiple_of(rivals), split),
             None => (0, false, split),
         }
     }
@@ -232,7 +236,7 @@ impl<'a> Solved<'a> {
             *self.slot(c) = Some(path);
             return;
         };
-        if c % rivals > 0 {
+        if !c.is_multiple_of(rivals) {
             path.fits.iter_mut().for_each(|fit| fit.coef = vec![]);
         }
         *self.slot(c) = Some(path);

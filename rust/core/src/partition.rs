@@ -21,6 +21,11 @@ pub struct Membership {
     pub fold: usize,
 }
 
+/// Partitions, and what of them each split leaves out.
+pub type Found = (Vec<Partition>, Vec<Option<Membership>>);
+/// Where a list of rows stands in memory, and its length.
+type Place = (usize, usize);
+
 struct Draft {
     split_of_fold: Vec<usize>,
     covered: Vec<usize>,
@@ -30,14 +35,14 @@ struct Draft {
 ///
 /// A split without held-out rows belongs to none: the fit on all rows has the same bits with and without folds. Tables
 /// whose splits are the same lists of rows, as those of many tasks are, are looked at once.
-pub fn find_partitions(splits: &[Split]) -> (Vec<Partition>, Vec<Option<Membership>>) {
+pub fn find_partitions(splits: &[Split]) -> Found {
     let mut of_table: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     splits.iter().enumerate().for_each(|(s, split)| of_table.entry(split.table).or_default().push(s));
-    let mut known: HashMap<Vec<[(usize, usize); 2]>, (Vec<Partition>, Vec<Option<Membership>>)> = HashMap::new();
+    let mut known: HashMap<Vec<[Place; 2]>, Found> = HashMap::new();
     let mut partitions = Vec::new();
     let mut memberships = vec![None; splits.len()];
     for numbers in of_table.into_values() {
-        let place = |rows: &Arc<[usize]>| (Arc::as_ptr(rows).cast::<usize>() as usize, rows.len());
+        let place = |rows: &Arc<[usize]>| -> Place { (Arc::as_ptr(rows).cast::<usize>() as usize, rows.len()) };
         let lists = numbers.iter().map(|&s| [place(&splits[s].train), place(&splits[s].test)]).collect();
         let (found, members) = known.entry(lists).or_insert_with(|| partitions_of(splits, &numbers));
         let first = partitions.len();
@@ -50,7 +55,7 @@ pub fn find_partitions(splits: &[Split]) -> (Vec<Partition>, Vec<Option<Membersh
 }
 
 /// The same for some splits of one table.
-fn partitions_of(splits: &[Split], numbers: &[usize]) -> (Vec<Partition>, Vec<Option<Membership>>) {
+fn partitions_of(splits: &[Split], numbers: &[usize]) -> Found {
     let mut by_rows: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
     for (at, &s) in numbers.iter().enumerate() {
         if let Some(rows) = rows_of(&splits[s]).filter(|_| !splits[s].test.is_empty()) {

@@ -83,7 +83,8 @@ def _is_plain(values: Any, n_axes: int) -> bool:
         return False
     flat = values.ravel("K")
     # a sum of squares is finite only if every entry is; large finite ones are left to the second look
-    return math.isfinite(flat.dot(flat))
+    with np.errstate(over="ignore"):
+        return math.isfinite(flat.dot(flat))
 
 
 def _from_sparse(X: Any) -> tuple[Any, list[str]]:
@@ -321,7 +322,7 @@ def _of_numbers(subsets: Sequence[Any], n_columns: int) -> list[Ints] | None:
         return None
     sizes = np.array([len(array) for array in arrays])
     flat, of_subset = np.concatenate(arrays), np.repeat(np.arange(len(arrays)), sizes)
-    if flat.min() < -n_columns or flat.max() >= n_columns:
+    if flat.size and (flat.min() < -n_columns or flat.max() >= n_columns):
         return None
     # one number a subset and column, so that a sort of all sorts within subsets
     keys = np.sort(of_subset * n_columns + flat.astype(np.int64) % n_columns)

@@ -139,6 +139,7 @@ def _chart(table: pd.DataFrame, path: Path) -> None:
     axes.plot(goals["goal_ratio"], goals.index, "|", color="black", markersize=11, label="goal")
     axes.set_yticks(table.index, [f"{r.workload} {r.case}: {r.peer}" for r in table.itertuples()], fontsize=7)
     axes.set_xscale("log")
+    axes.set_xlim(min(0.8, 0.7 * table["ratio"].min()), 1.4 * max(table["ratio"].max(), goals["goal_ratio"].max()))
     axes.axvline(1, color="grey", linewidth=0.8)
     axes.set_xlabel("time of the peer / time of metafit")
     axes.margins(y=0.01)

@@ -162,10 +162,10 @@ def _ticks(stat: Sequence[str]) -> int:
 
 def thread_scaling() -> float:
     """How much more plain arithmetic two threads do than one, at this moment."""
-    arrays = [np.linspace(0, 1, 4096) for _ in range(2)]
+    arrays = [np.linspace(0, 1, 16384) for _ in range(2)]
 
     def work(array: Any) -> None:
-        for _ in range(1500):
+        for _ in range(400):
             np.sqrt(array, out=array)
 
     with ThreadPoolExecutor(2) as pool:

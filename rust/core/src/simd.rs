@@ -172,17 +172,27 @@ struct Axpy<'a>(f64, &'a [f64], &'a mut [f64]);
 impl WithSimd for Axpy<'_> {
     type Output = ();
 
-    /// The last entries go through the same multiply-add: equal rows keep equal predictions wherever they stand, and tied
-    /// scores stay tied.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let alpha = simd.splat_f64s(self.0);
-        let (x, x_tail) = S::as_simd_f64s(self.1);
-        let (y, y_tail) = S::as_mut_simd_f64s(self.2);
-        for (y, x) in y.iter_mut().zip(x) {
-            *y = simd.mul_add_e_f64s(alpha, *x, *y);
-        }
-        let last = simd.mul_add_e_f64s(alpha, simd.partial_load_f64s(x_tail), simd.partial_load_f64s(y_tail));
+        add_scaled(simd, self.0, self.1, self.2);
+    }
+}
+
+/// `y += alpha x`, within a loop that has been dispatched.
+///
+/// The last entries go through the same multiply-add: equal rows keep equal predictions wherever they stand, and tied
+/// scores stay tied.
+#[inline(always)]
+pub(crate) fn add_scaled<S: Simd>(simd: S, alpha: f64, x: &[f64], y: &mut [f64]) {
+    let factor = simd.splat_f64s(alpha);
+    let (x, x_tail) = S::as_simd_f64s(x);
+    let (y, y_tail) = S::as_mut_simd_f64s(y);
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = simd.mul_add_e_f64s(factor, *x, *y);
+    }
+    // columns that are padded have no tail
+    if !x_tail.is_empty() {
+        let last = simd.mul_add_e_f64s(factor, simd.partial_load_f64s(x_tail), simd.partial_load_f64s(y_tail));
         simd.partial_store_f64s(y_tail, last);
     }
 }
@@ -238,9 +248,8 @@ impl WithSimd for AxpyAbout<'_> {
         for (y, x) in y.iter_mut().zip(x) {
             *y = simd.mul_add_e_f64s(factor, simd.sub_f64s(*x, center), *y);
         }
-        for (y, x) in y_tail.iter_mut().zip(x_tail) {
-            *y += alpha * (x - m);
-        }
+        let last = simd.sub_f64s(simd.partial_load_f64s(x_tail), center);
+        simd.partial_store_f64s(y_tail, simd.mul_add_e_f64s(factor, last, simd.partial_load_f64s(y_tail)));
     }
 }
 
@@ -303,6 +312,7 @@ mod tests {
         for n in 1..20 {
             let mut y = vec![0.1; n];
             axpy(0.3, &vec![1.0 / 3.0; n], &mut y);
+            axpy_about(0.3, &vec![1.0 / 3.0; n], 0.7, &mut y);
             assert!(y.iter().all(|v| *v == y[0]), "{y:?}");
         }
     }

@@ -4,6 +4,7 @@
 //! intercept has been eliminated multiply as `G d = X' t - mean (mean' d) / W`, whatever their shifts; without an intercept
 //! there are no shifts and `G d = X' t`. An update of a column costs two passes over its stored values.
 
+use super::separable::is_held;
 use crate::columns::{Column, stored_dot};
 use crate::penalty::ScaledPenalty;
 
@@ -21,11 +22,6 @@ struct Stored<'a> {
     first: usize,
     mean: f64,
     curvature: f64,
-}
-
-/// Whether column j stands at a kink of its penalty or at an end of its box.
-fn is_held(penalty: &ScaledPenalty, j: usize, b: f64) -> bool {
-    (b == 0.0 && penalty.l1[j] > 0.0) || b <= penalty.lower[j] || b >= penalty.upper[j]
 }
 
 /// `min_b (b - a)' G (b - a) / 2 - slope' (b - a)` plus a separable penalty, a the start.

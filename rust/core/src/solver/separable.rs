@@ -9,6 +9,7 @@ use super::PIVOT_FLOOR;
 use crate::factor::{Factor, padded};
 use crate::linalg::solve_singular;
 use crate::penalty::{ScaledPenalty, soft_threshold};
+use crate::simd::add_scaled;
 
 /// Squared pivot (columns of unit norm) below which a system has no digits left.
 pub(super) const SINGULAR: f64 = 1e-15;
@@ -406,20 +407,6 @@ impl Columns<'_> {
         b[j] = after;
         add_scaled(simd, -moved, self.form.column(j), slope);
         moved * moved * curvature
-    }
-}
-
-/// `y += alpha x`.
-#[inline(always)]
-fn add_scaled<S: Simd>(simd: S, alpha: f64, x: &[f64], y: &mut [f64]) {
-    let scale = simd.splat_f64s(alpha);
-    let (x, x_tail) = S::as_simd_f64s(x);
-    let (y, y_tail) = S::as_mut_simd_f64s(y);
-    for (y, x) in y.iter_mut().zip(x) {
-        *y = simd.mul_add_e_f64s(scale, *x, *y);
-    }
-    for (y, x) in y_tail.iter_mut().zip(x_tail) {
-        *y += alpha * x;
     }
 }
 

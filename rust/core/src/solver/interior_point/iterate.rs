@@ -19,7 +19,7 @@ const SAFE: f64 = 0.5;
 /// Least eigenvalue of the product of a cone's points, as a part of mu.
 const CENTRED: f64 = 0.01;
 /// Least product of a row or bound, as a part of mu.
-const PAIRED: f64 = 1e-6;
+const PAIRED: f64 = 1e-7;
 /// Factor by which a step is shortened until products are that well centred, and how often.
 const BACK: f64 = 0.8;
 const BACKWARDS: usize = 20;

@@ -378,3 +378,12 @@ class TestErrors:
         X, y = mixed
         with pytest.raises(ValueError, match="y must hold at least two classes, each of positive weight, got only yes"):
             MetaClassifier().fit(X, y, sample_weight=(y == "yes").astype(float))
+
+
+@pytest.mark.parametrize("as_frame", [True, False])
+def test_the_chosen_fit_becomes_a_plain_pipeline(as_frame):
+    X, y = load_iris(return_X_y=True, as_frame=as_frame)
+    model = MetaClassifier(budget=2).fit(X, y)
+    pipeline = model.to_sklearn()
+    np.testing.assert_allclose(pipeline.predict_proba(X), model.predict_proba(X), atol=1e-12)
+    assert pipeline.score(X, y) == model.score(X, y)

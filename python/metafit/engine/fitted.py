@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from metafit.engine import outside
 from metafit.engine.batches import Job, Options, Solved, solve_jobs
+from metafit.engine.exported import estimator_pipeline, linear_pipeline
 from metafit.engine.native import predictions
 from metafit.engine.predicting import probabilities
 from metafit.engine.rows import Floats, FoldRows, Preparation, fill, one_blas_thread
@@ -185,6 +187,40 @@ class FittedStrategy:
         for name, b, w in zip(names, np.atleast_1d(self.intercept), np.atleast_2d(self.coef), strict=True):
             table[name] = [b, *w]
         return table
+
+    def to_sklearn(self) -> Pipeline:
+        """Return a plain pipeline of scikit-learn that predicts the same, and can be stored and served without metafit.
+
+        It takes frames with the raw columns by name; of a table that was given as an array they are x0, x1, ...
+        An estimator takes what it was fitted on. Offsets are left behind.
+
+        Returns
+        -------
+        sklearn.pipeline.Pipeline
+            Fitted.
+
+        Raises
+        ------
+        TypeError
+            If the fit is not linear in the encoded columns and the table has categories, or it has a transform, or
+            scikit-learn has no estimator that predicts like the loss.
+
+        Examples
+        --------
+        >>> frame = pd.DataFrame({"dose": [0.0, 1.0, None, 3.0], "sex": ["f", "m", "f", "m"]})
+        >>> fitted = refit(Task(frame, [1.0, 4.0, 3.0, 8.0]), Strategy(loss="squared", alpha=0.1))
+        >>> new = pd.DataFrame({"dose": [2.0, None], "sex": [None, "f"]})
+        >>> np.allclose(fitted.to_sklearn().predict(new), fitted.predict(new))
+        True
+        """
+        if self._estimator is not None:
+            return estimator_pipeline(self.encoder, self._estimator.estimator, self._estimator.means, self.classes)
+        if self._preparation is not None:
+            raise TypeError(f"{self.strategy.name} has a transform: it cannot be written as a plain pipeline")
+        assert self.coef is not None
+        assert self._means is not None
+        coef, intercept = np.atleast_2d(self.coef), np.atleast_1d(self.intercept)
+        return linear_pipeline(self.encoder, coef, intercept, self._means, self.strategy.equation_loss, self.classes)
 
     def encode(self, X: Any) -> Floats:
         """Return X as the task's encoded columns, NaN where missing."""

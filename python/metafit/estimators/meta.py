@@ -8,8 +8,11 @@ from typing import Any, Literal, Self
 import joblib
 import narwhals as nw
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -171,6 +174,26 @@ class _MetaEstimator(BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         return self.fitted_.predict(self._check_table(X, reset=False))
+
+    def to_sklearn(self) -> Pipeline:
+        """Return the chosen fit as a plain pipeline of scikit-learn, which serves where metafit is not installed.
+
+        Returns
+        -------
+        sklearn.pipeline.Pipeline
+            Fitted; it takes X as `fit` did.
+
+        Raises
+        ------
+        TypeError
+            If the fit cannot be written so: see `FittedStrategy.to_sklearn`.
+        """
+        check_is_fitted(self)
+        pipeline = self.fitted_.to_sklearn()
+        if hasattr(self, "feature_names_in_") or "columns" not in pipeline.named_steps:
+            return pipeline
+        as_frame = FunctionTransformer(pd.DataFrame, kw_args={"columns": self.fitted_.encoder.block_names})
+        return Pipeline([("frame", as_frame), *pipeline.steps])
 
 
 class MetaClassifier(ClassifierMixin, _MetaEstimator):  # type: ignore[misc]

@@ -83,7 +83,11 @@ class Category:
         """Write 0/1 indicators of the levels; a missing or unseen one is NaN throughout."""
         labels = read_labels(column)
         # The last entry answers for code -1, a missing label.
-        where = np.array([self._position(level) for level in labels.levels] + [-1])[labels.codes]
+        return np.vstack([self.indicators(labels.levels), np.full((1, len(self.names)), np.nan)])[labels.codes]
+
+    def indicators(self, levels: Sequence[str]) -> Floats:
+        """Write the encoded columns of levels, shape (n levels, encoded columns); an unseen one is NaN throughout."""
+        where = np.array([self._position(level) for level in levels], dtype=np.int64)
         encoded = (where[:, None] == np.arange(len(self.levels) + bool(self.rare))).astype(np.float64)
         encoded[where < 0] = np.nan
         return np.asarray(encoded[:, 1:] if self._is_binary else encoded, dtype=np.float64)
@@ -118,6 +122,8 @@ class Encoder:
         The raw column that each encoded column comes from.
     block_names : list of str
         Names of the raw columns.
+    parts : tuple of Number and Category
+        How each raw column is encoded.
     categorical : bool array
         For each raw column, whether it is a category.
 
@@ -137,7 +143,7 @@ class Encoder:
         self._set(())
 
     def _set(self, parts: Sequence[Block]) -> None:
-        self._parts = tuple(parts)
+        self.parts = tuple(parts)
         self.columns = [name for part in parts for name in part.names]
         self.block_names = [part.name for part in parts]
         self.blocks: Ints = np.repeat(np.arange(len(parts)), [len(part.names) for part in parts]).astype(np.int64)
@@ -184,6 +190,6 @@ class Encoder:
         if lost:
             raise ValueError(f"X lacks the columns {lost} on which the encoding was fixed; it has {frame.columns}.")
         matrix = np.empty((len(frame), len(self.columns)), order="F")
-        for j, part in enumerate(self._parts):
+        for j, part in enumerate(self.parts):
             matrix[:, self.blocks == j] = part.encode(frame[part.name])
         return matrix

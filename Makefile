@@ -54,8 +54,9 @@ check: lint test ## what CI runs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'adelie>=1.1.52'
 	@touch $@ .venv/.built
 
-bench: .venv/.bench ## speed beside peers: workloads in one table, then every pair of loss and penalty
+bench: .venv/.bench ## speed beside peers: workloads in one table, scaling, every pair of loss and penalty
 	$(BIN)/python benches/run.py $(if $(QUICK),--quick)
+	$(BIN)/python benches/scaling.py $(if $(QUICK),--quick)
 	$(BIN)/python benches/every_pair.py $(if $(QUICK),--quick)
 
 wheel: build ## a wheel in dist/, tried in an empty environment

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Case", "Contender", "Outcome", "installed", "thread_scaling", "time_case", "versions"]
+__all__ = ["BUDGETS", "Case", "Contender", "Outcome", "installed", "thread_scaling", "time_case", "versions"]
 
 #: Runs of everything that is quick.
 RUNS = 5
 #: Seconds that the runs of one contender may take together once it has run.
-BUDGET = 12.0
+BUDGETS = {"full": 8.0, "quick": 0.8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +90,10 @@ def versions(cases: Sequence[Case]) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in sorted(names) if installed(name)}
 
 
-def time_case(case: Case) -> list[Outcome]:
+def time_case(case: Case, budget: float = BUDGETS["full"]) -> list[Outcome]:
     """Time metafit and its peers in turns; metafit comes first."""
     contenders = [case.ours, *case.peers]
-    clocks = [_Clock(contender) for contender in contenders]
+    clocks = [_Clock(contender, budget) for contender in contenders]
     for _ in range(max(contender.runs for contender in contenders)):
         for clock in clocks:
             clock.tick()
@@ -101,18 +101,18 @@ def time_case(case: Case) -> list[Outcome]:
 
 
 class _Clock:
-    def __init__(self, contender: Contender) -> None:
-        self.contender = contender
+    def __init__(self, contender: Contender, budget: float) -> None:
+        self.contender, self.budget = contender, budget
         self.walls: list[float] = []
         self.cpus: list[float] = []
         self.last: Any = None
 
     def tick(self) -> None:
         """Run once more, if its runs and its seconds are not used up. The first of several short runs warms up."""
-        if len(self.walls) >= self.contender.runs or sum(self.walls) > BUDGET:
+        if len(self.walls) >= self.contender.runs or sum(self.walls) > self.budget:
             return
         wall, cpu = self._run()
-        if not self.walls and wall <= BUDGET / RUNS:
+        if not self.walls and wall <= self.budget / RUNS:
             wall, cpu = self._run()
         self.walls.append(wall)
         self.cpus.append(cpu)

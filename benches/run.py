@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from harness import Case, Outcome, thread_scaling, time_case, versions
+from harness import BUDGETS, Case, Outcome, thread_scaling, time_case, versions
 
 HERE = Path(__file__).parent
 #: Scaling of plain arithmetic on two threads below which a run says little about two threads.
@@ -34,9 +34,11 @@ def main() -> None:
     cases: list[Case] = []
     for path in sorted(HERE.glob("w[0-9][0-9]_*.py")):
         if arguments.only is None or f"W{int(path.name[1:3])}" in arguments.only:
+            start = time.perf_counter()
             for case in importlib.import_module(path.stem).cases(size):
                 cases.append(case)
-                rows += _timed(case)
+                rows += _timed(case, BUDGETS[size])
+            print(f"{path.stem}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
     table = pd.DataFrame(rows)
     arguments.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(arguments.out / "workloads.csv", index=False)
@@ -47,11 +49,9 @@ def main() -> None:
     print(f"{arguments.out}/workloads.csv, {arguments.out}/workloads.png")
 
 
-def _timed(case: Case) -> list[dict[str, Any]]:
-    start = time.perf_counter()
+def _timed(case: Case, budget: float) -> list[dict[str, Any]]:
     scaling = thread_scaling()
-    ours, *peers = time_case(case)
-    print(f"{case.workload} {case.name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+    ours, *peers = time_case(case, budget)
     fastest = min((peer.wall for peer in peers), default=math.nan)
     return [_row(case, ours, peer, scaling, fastest) for peer in peers] or [_row(case, ours, None, scaling, fastest)]
 

@@ -1,6 +1,9 @@
-"""How time and memory grow with the number of lazy tasks: 10^3, 10^4, 10^5 of them, each made when it is asked for.
+"""How time and memory grow with the number of lazy tasks, and what a second thread brings.
 
-python benches/scaling.py [--most 100000]
+10^3, 10^4, 10^5 tasks, each made when it is asked for; then the work of W2 and W3 on one thread and on two.
+
+python benches/scaling.py            # under two minutes
+python benches/scaling.py --quick    # 10^3 and 10^4 tasks, quick sizes: some seconds
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import w02_logistic_subsets
+import w03_many_small_tasks
+from harness import thread_scaling
 
 from metafit.engine import stream_tasks
 
@@ -44,19 +50,34 @@ def measure(count: int) -> None:
     print(f"{count:8d} tasks {seconds:8.2f} s {micro:8.1f} us a task {memory:8.0f} MB  ({total:.6g})")
 
 
+def compare_threads(size: str) -> None:
+    """One line a workload: seconds on one thread and on two, in turns, beside what plain arithmetic gains."""
+    for module in (w02_logistic_subsets, w03_many_small_tasks):
+        work = module.work(size)
+        plain = thread_scaling()
+        walls: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(5):
+            for n_threads, wall in walls.items():
+                start = time.perf_counter()
+                work(n_threads)
+                wall.append(time.perf_counter() - start)
+        one, two = min(walls[1]), min(walls[2])
+        name = module.__name__.split("_")[0].upper().replace("W0", "W")
+        print(f"{name}: 1 thread {one:.3f} s, 2 threads {two:.3f} s: {one / two:.2f}x; plain arithmetic {plain:.2f}x")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--most", type=int, default=100_000)
-    parser.add_argument("--count", type=int, default=None, help="only so many, in this process")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--count", type=int, default=None, help="only so many tasks, in this process")
     arguments = parser.parse_args()
     if arguments.count is not None:
         measure(arguments.count)
         return
-    count = 1000
-    while count <= arguments.most:
+    for count in (1000, 10_000) if arguments.quick else (1000, 10_000, 100_000):
         # a process each, since the highest memory of one does not fall again
         subprocess.run([sys.executable, __file__, "--count", str(count)], check=True)
-        count *= 10
+    compare_threads("quick" if arguments.quick else "full")
 
 
 if __name__ == "__main__":

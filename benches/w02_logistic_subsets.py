@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,27 +18,34 @@ ALPHA = 1e-3
 N, P, K, FOLDS = 1000, 40, 10, 5
 
 
+def work(size: str) -> Callable[[int], Any]:
+    """Return what is timed, a function of the number of threads."""
+    x, y, subsets = _table(_n_subsets(size))
+    return lambda n_threads: _solve(x, y, subsets, n_threads=n_threads)
+
+
+def _n_subsets(size: str) -> int:
+    return 10_000 if size == "full" else 500
+
+
+def _solve(x: Any, y: Any, subsets: Any, tol: float = 1e-8, n_threads: int = 2) -> Any:
+    folds = list(KFold(FOLDS).split(x))
+    ridge = mf.penalties.L2()
+    return mf.solve(
+        x, y, loss="logistic", penalty=ridge, alphas=ALPHA, subsets=subsets, folds=folds, tol=tol, n_threads=n_threads
+    )
+
+
 def cases(size: str) -> list[Case]:
-    m = 10_000 if size == "full" else 500
+    m = _n_subsets(size)
     share = 0.02 if size == "full" else 0.1
     x, y, subsets = _table(m)
     some = [subsets[i] for i in np.random.default_rng(2).choice(m, round(share * m), replace=False)]
     splits = [np.arange(N), *(train for train, _ in KFold(FOLDS).split(x))]
-    folds = list(KFold(FOLDS).split(x))
     best: dict[tuple[tuple[int, ...], int], float] = {}
 
     def ours(which: Any = subsets, tol: float = 1e-8) -> Any:
-        return mf.solve(
-            x,
-            y,
-            loss="logistic",
-            penalty=mf.penalties.L2(),
-            alphas=ALPHA,
-            subsets=which,
-            folds=folds,
-            tol=tol,
-            n_threads=2,
-        )
+        return _solve(x, y, which, tol)
 
     def objective(rows: Any, subset: Any, coef: Any, intercept: float) -> float:
         eta = x[np.ix_(rows, subset)] @ np.ravel(coef) + float(intercept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,20 @@ L1_RATIO, N_ALPHAS, FOLDS = 0.5, 20, 5
 CHECKED = 50
 
 
-def cases(size: str) -> list[Case]:
-    n_tasks = 10_000 if size == "full" else 1_000
+def work(size: str) -> Callable[[int], Any]:
+    """Return what is timed, a function of the number of threads."""
+    tasks = _tasks(size)
+    return lambda n_threads: _ours(tasks, n_threads)
+
+
+def _tasks(size: str) -> list[Any]:
     rng = np.random.default_rng(0)
-    tasks = [(X, Y[:, 0]) for X, Y in (draw(200, 20, rng) for _ in range(n_tasks))]
+    return [(X, Y[:, 0]) for X, Y in (draw(200, 20, rng) for _ in range(10_000 if size == "full" else 1_000))]
+
+
+def cases(size: str) -> list[Case]:
+    tasks, rng = _tasks(size), np.random.default_rng(1)
+    n_tasks = len(tasks)
     share = 200 if size == "full" else 60
     picked = [tasks[i] for i in rng.choice(n_tasks, share, replace=False)]
     estimator = ElasticNetCV(l1_ratio=L1_RATIO, alphas=N_ALPHAS, cv=FOLDS, tol=SKLEARN_TOL, max_iter=10_000)
@@ -49,14 +60,14 @@ def cases(size: str) -> list[Case]:
     ]
 
 
-def _ours(tasks: list[Any]) -> Any:
+def _ours(tasks: list[Any], n_threads: int = 2) -> Any:
     return metafit.engine.solve_tasks(
         tasks,
         penalty=metafit.penalties.ElasticNet(L1_RATIO),
         n_alphas=N_ALPHAS,
         folds=FOLDS,
         keep="best",
-        n_threads=2,
+        n_threads=n_threads,
     )
 
 

@@ -79,6 +79,9 @@ pub trait Loss: Copy + Send + Sync {
     /// Its description.
     const SPEC: LossSpec;
 
+    /// Whether its curvature is 1 everywhere.
+    const IS_SQUARE: bool = false;
+
     /// The loss that was told `parameters`, in the order of the description and within its ranges.
     fn new(parameters: &[f64]) -> Self;
 

@@ -1,11 +1,15 @@
 //! A loss on the rows of a design.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::dense::{DenseDescent, TurnedRows, is_served};
 use super::least_squares::Regression;
-use super::rows::RowDescent;
-use super::{Dual, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
+use super::rows::{Local, RowDescent};
+use super::separable::Packed;
+use super::{Dual, GRAM_LIMIT, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
 use crate::blocks;
 use crate::columns::{Column, centred_gram, combine, correlate, correlate_pair, gram};
 use crate::linalg::{Cholesky, solve_singular};
@@ -43,6 +47,12 @@ pub struct Glm<'a, L> {
     origin: Vec<f64>,
     share: f64,
     intercept_step: f64,
+    /// All columns and the places of those that the model is narrowed to, if it is.
+    outside: Option<(Vec<Column<'a>>, Vec<usize>)>,
+    /// Under a loss of curvature 1, what a path shares: Gram matrix of the columns that were ever wanted, and blocks by
+    /// their first column.
+    pack: Packed,
+    turned: BTreeMap<usize, Arc<TurnedRows>>,
 }
 
 /// What eliminating the intercept left behind: `Z' Omega W 1`, `1' Omega W 1` and `1' Omega r`.
@@ -93,6 +103,9 @@ impl<'a, L: Loss> Glm<'a, L> {
             origin: vec![0.0; n],
             share: 0.0,
             intercept_step: 0.0,
+            outside: None,
+            pack: Packed::default(),
+            turned: BTreeMap::new(),
         };
         model.refresh();
         model.correlate_terms();
@@ -136,6 +149,21 @@ impl<'a, L: Loss> Glm<'a, L> {
             axpy(-along / curvature, &cross, slope);
         }
         self.system = InterceptSystem { cross, curvature, slope: along };
+    }
+
+    /// The rows of a block of columns of `set`; once for a path where their weights do not change.
+    fn turn(&mut self, set: &[usize], members: &[usize], scale: Vec<f64>, local: Local<'_>) -> Option<Arc<TurnedRows>> {
+        let first = self.outside.as_ref().map_or(set[members[0]], |(_, places)| places[set[members[0]]]);
+        let kept = self.turned.get(&first).filter(|kept| L::IS_SQUARE && kept.len() == members.len());
+        if let Some(kept) = kept {
+            return Some(kept.clone());
+        }
+        let columns: Vec<Column<'_>> = members.iter().map(|&j| local.columns[j]).collect();
+        let turned = Arc::new(TurnedRows::new(&columns, scale, local.weights, local.centred)?);
+        if L::IS_SQUARE {
+            self.turned.insert(first, turned.clone());
+        }
+        Some(turned)
     }
 
     fn majorants(&self) -> Vec<f64> {
@@ -206,7 +234,12 @@ impl<'a, L: Loss> Glm<'a, L> {
     fn correlate_terms(&mut self) {
         multiply(&self.residual, self.omega, &mut self.pull);
         multiply(&self.curvature, self.omega, &mut self.weights);
-        (self.slope, self.cross) = correlate_pair(&self.columns, &self.pull, &self.weights);
+        if self.fit_intercept {
+            (self.slope, self.cross) = correlate_pair(&self.columns, &self.pull, &self.weights);
+        } else {
+            self.slope = correlate(&self.columns, &self.pull);
+            self.cross.resize(self.columns.len(), 0.0);
+        }
     }
 
     fn weighted(&self, values: &[f64]) -> Vec<f64> {
@@ -251,8 +284,8 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         start: &[f64],
         accuracy: f64,
     ) -> Option<(Vec<f64>, Vec<f64>)> {
-        let columns: Vec<Column<'_>> = set.iter().map(|&j| self.columns[j]).collect();
-        if self.majorising || !rows_are_cheap(&columns) || !penalty.is_descended() {
+        let columns: Vec<Column<'a>> = set.iter().map(|&j| self.columns[j]).collect();
+        if self.majorising || !rows_are_cheap(&columns) || !is_served(penalty) {
             return None;
         }
         let weights = self.weighted(&self.curvature);
@@ -260,14 +293,79 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         if total < SMALLEST_CURVATURE {
             return None;
         }
-        let mut descent = RowDescent::new(&columns, &weights, self.fit_intercept)?;
         let mut slope: Vec<f64> = set.iter().map(|&j| self.slope[j]).collect();
         if self.fit_intercept {
             self.eliminate(total, set.iter().map(|&j| self.cross[j]).collect(), &mut slope);
         }
-        let mut goal = start.to_vec();
-        descent.minimise(&slope, penalty, &mut goal, accuracy);
+        let (columns, weights, centred) = (columns.as_slice(), weights.as_slice(), self.fit_intercept);
+        let local = Local { columns, weights, centred, slope: &slope, penalty, start };
+        let goal = if columns.iter().all(Column::is_sparse) {
+            if !penalty.is_descended() {
+                return None;
+            }
+            RowDescent::new(local)?.goal(accuracy)
+        } else {
+            DenseDescent::new(local, |members, scale| self.turn(set, members, scale, local))?.goal(accuracy)
+        };
         Some((goal, slope))
+    }
+
+    fn is_quadratic(&self) -> bool {
+        L::IS_SQUARE
+    }
+
+    fn leap(&mut self, penalty: &ScaledPenalty, b: &mut [f64], _tol: f64) -> Option<bool> {
+        let is_wide = self.outside.is_none() && b.len() > GRAM_LIMIT;
+        let is_sparse = || self.columns.iter().any(Column::is_sparse);
+        if !L::IS_SQUARE || !is_wide || self.majorising || !penalty.is_descended() || is_sparse() {
+            return None;
+        }
+        let mut slope = self.slope.clone();
+        if self.fit_intercept {
+            self.eliminate(sum(&self.weights), self.cross.clone(), &mut slope);
+        }
+        let Self { pack, columns, omega, cross, fit_intercept, .. } = self;
+        let (mut of, mut weighted) = (usize::MAX, vec![]);
+        let product = |i: usize, j: usize| {
+            if of != j {
+                of = j;
+                weighted = columns[j].to_dense(omega.len());
+                weighted.iter_mut().zip(*omega).for_each(|(z, w)| *z *= w);
+            }
+            columns[i].dot(&weighted) - if *fit_intercept { cross[i] * cross[j] } else { 0.0 }
+        };
+        let mut goal = b.to_vec();
+        let regular = pack.minimise_by(GRAM_LIMIT, &slope, penalty, &mut goal, product)?;
+        let set = pack.columns().to_vec();
+        let direction: Vec<f64> = set.iter().map(|&j| goal[j] - b[j]).collect();
+        if direction.iter().any(|d| !d.is_finite()) {
+            return None;
+        }
+        if *fit_intercept {
+            self.system.cross = set.iter().map(|&j| self.cross[j]).collect();
+        }
+        self.aim(&set, &direction);
+        self.advance(1.0);
+        b.copy_from_slice(&goal);
+        Some(regular)
+    }
+
+    fn narrow(&mut self, set: &[usize]) -> bool {
+        if self.outside.is_some() {
+            return false;
+        }
+        let columns = set.iter().map(|&j| self.columns[j]).collect();
+        self.outside = Some((std::mem::replace(&mut self.columns, columns), set.to_vec()));
+        self.slope = set.iter().map(|&j| self.slope[j]).collect();
+        self.cross = set.iter().map(|&j| self.cross[j]).collect();
+        true
+    }
+
+    fn widen(&mut self) {
+        if let Some((columns, _)) = self.outside.take() {
+            self.columns = columns;
+            self.correlate_terms();
+        }
     }
 
     fn aim(&mut self, set: &[usize], direction: &[f64]) {
@@ -391,9 +489,11 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
 /// Whether sweeps over the stored values of columns cost less than a factorisation of their Gram matrix.
 fn rows_are_cheap(columns: &[Column<'_>]) -> bool {
     /// Operations on a stored value, by an estimate of how many sweeps there are.
-    const SWEEPS: usize = 200;
+    const SWEEPS: usize = 20;
     let stored: usize = columns.iter().map(Column::n_stored).sum();
-    columns.iter().all(Column::is_sparse) && SWEEPS * stored < columns.len().saturating_pow(3)
+    let is_sparse = columns.iter().all(Column::is_sparse);
+    let is_mixed = !is_sparse && columns.iter().any(Column::is_sparse);
+    SWEEPS * stored < columns.len().saturating_pow(3) && !is_mixed
 }
 
 /// Columns of the free directions; combinations are written into `store`.

@@ -19,6 +19,7 @@ use crate::penalty::{Directions, Penalty, ScaledPenalty};
 mod block;
 mod continuation;
 mod coordinate;
+mod dense;
 mod fitter;
 mod gaussian;
 mod glm;
@@ -29,6 +30,7 @@ mod pinball;
 mod rows;
 mod separable;
 mod softmax;
+mod sweeps;
 
 pub use continuation::{Concave, Continuation};
 pub use coordinate::Quadratic;
@@ -158,6 +160,20 @@ pub trait Model {
     ) -> Option<(Vec<f64>, Vec<f64>)> {
         None
     }
+
+    /// Whether its local model is the loss itself.
+    fn is_quadratic(&self) -> bool {
+        false
+    }
+
+    /// Leaves all columns but those of `set` out until it is widened again, so that steps need no pass over them; false
+    /// where it cannot.
+    fn narrow(&mut self, _set: &[usize]) -> bool {
+        false
+    }
+
+    /// Takes all columns in again.
+    fn widen(&mut self) {}
 
     /// Prepares a move along `direction` on `set` (and the intercept's answer to it); needs the last
     /// `newton_system` to have been on the same set.

@@ -304,9 +304,14 @@ impl Packed {
         self.is_inside.resize(form.k, false);
         self.linear.resize(form.stride, 0.0);
         for j in (0..form.k).filter(|&j| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j]) {
-            self.admit(form, j);
+            self.admit(form.stride, j, form.linear[j], |i| form.column(j)[i]);
         }
-        let (k, stride) = (self.columns.len(), form.stride);
+        self.solve(form.stride, penalty, b, floor)
+    }
+
+    /// Minimises over the columns of the pack, which are `stride` numbers apart.
+    fn solve(&mut self, stride: usize, penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> bool {
+        let k = self.columns.len();
         let local = Form { k, stride, gram: &self.gram, linear: &self.linear[..padded(k)] };
         let penalty = penalty.restrict(&self.columns);
         self.b.clear();
@@ -317,18 +322,53 @@ impl Packed {
         regular
     }
 
-    fn admit(&mut self, form: Form<'_>, j: usize) {
+    /// Takes column j in, with its entry of c and its products with the columns of the pack and itself.
+    fn admit(&mut self, stride: usize, j: usize, linear: f64, mut product: impl FnMut(usize) -> f64) {
         if std::mem::replace(&mut self.is_inside[j], true) {
             return;
         }
-        let (column, m) = (form.column(j), self.columns.len());
-        self.linear[m] = form.linear[j];
+        let m = self.columns.len();
+        self.linear[m] = linear;
         self.columns.push(j);
-        self.gram.resize((m + 1) * form.stride, 0.0);
+        self.gram.resize((m + 1) * stride, 0.0);
         for (a, &i) in self.columns.iter().enumerate() {
-            self.gram[a * form.stride + m] = column[i];
-            self.gram[m * form.stride + a] = column[i];
+            let product = product(i);
+            self.gram[a * stride + m] = product;
+            self.gram[m * stride + a] = product;
         }
+    }
+
+    /// Minimises over the columns of the pack and those, up to `room` in all, that `slope` calls in, where no matrix of all
+    /// columns is kept; `product(i, j)` is an entry of it. None where there is no room for those.
+    pub(super) fn minimise_by(
+        &mut self,
+        room: usize,
+        slope: &[f64],
+        penalty: &ScaledPenalty,
+        b: &mut [f64],
+        mut product: impl FnMut(usize, usize) -> f64,
+    ) -> Option<bool> {
+        let stride = padded(room);
+        self.is_inside.resize(slope.len(), false);
+        self.linear.resize(stride, 0.0);
+        let is_called = |j: usize| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j];
+        let called: Vec<usize> = (0..slope.len()).filter(|&j| !self.is_inside[j] && is_called(j)).collect();
+        if self.columns.len() + called.len() > room {
+            return None;
+        }
+        called.iter().for_each(|&j| self.admit(stride, j, 0.0, |i| product(i, j)));
+        // c is what the slope at b says: its digits are those of the rows
+        for (m, &j) in self.columns.iter().enumerate() {
+            let column = &self.gram[m * stride..];
+            let along = self.columns.iter().zip(column).map(|(&i, g)| g * b[i]).sum::<f64>();
+            self.linear[m] = slope[j] + along;
+        }
+        Some(self.solve(stride, penalty, b, 0.0))
+    }
+
+    /// Columns of the pack.
+    pub(super) fn columns(&self) -> &[usize] {
+        &self.columns
     }
 
     /// Whether no column outside wants to move.

@@ -166,7 +166,11 @@ impl Work<'_> {
         let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
         let mean = crate::simd::dot(&design.omega, &design.y);
         let start = self.cell.fit_intercept.then(|| loss.null_range(&design.y, mean));
-        Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
+        let base = self.frame.base(design);
+        if self.frame.penalty(1.0).is_smooth() {
+            return Glm::moving_freely(loss, columns, &design.y, &design.omega, base, start);
+        }
+        Glm::new(loss, columns, &design.y, &design.omega, base, start)
     }
 
     fn pinball<'d>(&self, level: f64, design: &'d Design) -> Pinball<'d> {

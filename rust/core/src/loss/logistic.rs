@@ -112,6 +112,19 @@ impl Loss for Logistic {
         false
     }
 
+    fn has_chi_square_bound(self) -> bool {
+        true
+    }
+
+    /// For normal `x'w` of variance v and the normal curve that has the slope of the logistic one at 0,
+    /// `E L'(b + x'w)` is that of `b / f` and `E L''` that of `b / f` over f, `f^2 = 1 + v pi / 8`. By Stein's identity
+    /// `E x (y - p) = 0` where `w = f d` and `b = f center`, d the Newton step: `v = f^2 spread`.
+    fn first_move(self, center: f64, spread: f64) -> (f64, f64) {
+        const LARGEST: f64 = 0.8;
+        let f = (1.0 - (spread * std::f64::consts::PI / 8.0).min(LARGEST)).sqrt().recip();
+        (f, (f - 1.0) * center)
+    }
+
     fn longest_step(self) -> f64 {
         // from one end of the curve to its middle; the local model knows nothing of what lies beyond
         30.0

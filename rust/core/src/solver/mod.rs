@@ -25,6 +25,7 @@ mod glm;
 pub mod interior_point;
 mod least_squares;
 pub mod newton;
+mod pass;
 mod pinball;
 mod rows;
 mod separable;
@@ -160,7 +161,7 @@ pub trait Model {
     }
 
     /// Prepares a move along `direction` on `set` (and the intercept's answer to it); needs the last
-    /// `newton_system` to have been on the same set.
+    /// `newton_system` to have been on the same set. The position is undefined until `advance`.
     fn aim(&mut self, set: &[usize], direction: &[f64]);
 
     /// Share of the prepared move with which a line search begins.
@@ -168,7 +169,7 @@ pub trait Model {
         1.0
     }
 
-    /// Mean loss after the share `t` of the prepared move; the position is undefined until `advance`.
+    /// Mean loss after the share `t` of the prepared move.
     fn loss_at(&mut self, t: f64) -> f64;
 
     /// Carries the share `t` of the prepared move out.

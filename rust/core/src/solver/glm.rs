@@ -52,6 +52,15 @@ pub struct Glm<'a, L> {
     moves_freely: bool,
 }
 
+/// A position with all columns at 0, and sums for these columns, from which models of some of them start.
+pub struct Null {
+    intercept: f64,
+    eta: Vec<f64>,
+    residual: Vec<f64>,
+    curvature: Vec<f64>,
+    sums: Sums,
+}
+
 /// What eliminating the intercept left behind: `Z' Omega W 1`, `1' Omega W 1` and `1' Omega r`.
 #[derive(Default, Clone)]
 struct InterceptSystem {
@@ -80,19 +89,8 @@ impl<'a, L: Loss> Glm<'a, L> {
         Self::start(loss, columns, y, omega, base, intercept, false)
     }
 
-    /// The same for penalties that are smooth on all of space.
-    pub fn moving_freely(
-        loss: L,
-        columns: Vec<Column<'a>>,
-        y: &'a [f64],
-        omega: &'a [f64],
-        base: Vec<f64>,
-        intercept: Option<(f64, f64)>,
-    ) -> Self {
-        Self::start(loss, columns, y, omega, base, intercept, true)
-    }
-
-    fn start(
+    /// The same; `moves_freely` for penalties that are smooth on all of space.
+    pub fn start(
         loss: L,
         columns: Vec<Column<'a>>,
         y: &'a [f64],
@@ -127,6 +125,45 @@ impl<'a, L: Loss> Glm<'a, L> {
         };
         model.pass(Some((&[], start)), 1.0, moves_freely);
         model
+    }
+
+    /// The position that a model has just started at.
+    pub fn into_null(self) -> Null {
+        let Self { intercept, eta, residual, curvature, sums, .. } = self;
+        Null { intercept, eta, residual, curvature, sums }
+    }
+
+    /// Starts with some of the columns that a null position has sums for, `set` of them.
+    pub fn at_null(
+        (loss, fit_intercept): (L, bool),
+        (columns, set): (Vec<Column<'a>>, &[usize]),
+        (y, omega): (&'a [f64], &'a [f64]),
+        null: &Null,
+        moves_freely: bool,
+    ) -> Self {
+        let n = y.len();
+        Self {
+            loss,
+            columns,
+            y,
+            omega,
+            fit_intercept,
+            intercept: null.intercept,
+            eta: null.eta.clone(),
+            residual: null.residual.clone(),
+            curvature: null.curvature.clone(),
+            sums: null.sums.on(set, moves_freely && null.sums.has_gram),
+            is_correlated: true,
+            system: InterceptSystem::default(),
+            majorising: false,
+            step: vec![0.0; n],
+            origin: vec![0.0; n],
+            share: 1.0,
+            intercept_step: 0.0,
+            is_null: true,
+            moves_freely,
+            furthest: 0.0,
+        }
     }
 
     /// Moves from 0 to `b` on the columns, and to the local model's best intercept for it.

@@ -35,7 +35,7 @@ pub use continuation::{Concave, Continuation};
 pub use coordinate::Quadratic;
 pub use fitter::Fitter;
 pub use gaussian::Gaussian;
-pub use glm::Glm;
+pub use glm::{Glm, Null};
 pub use least_squares::{ridge_by_svd, shorten_fit};
 pub use pinball::Pinball;
 pub use softmax::Softmax;
@@ -86,8 +86,7 @@ impl Solver {
 impl Solver {
     /// The solvers that serve a loss with a penalty, the automatic choice first.
     pub fn serving(loss: LossKind, n_classes: usize, penalty: &Penalty) -> &'static [Solver] {
-        let shares = penalty.kind.shares();
-        let smooth = shares.l1 + shares.norm == 0.0 && penalty.lower.is_none() && penalty.upper.is_none();
+        let smooth = penalty.is_smooth();
         match loss {
             _ if !penalty.kind.is_convex() => &[Solver::Auto, Solver::Continuation],
             LossKind::Quantile(_) => &[Solver::Auto, Solver::InteriorPoint],

@@ -69,6 +69,21 @@ impl Sums {
         self.products[j * (self.k + 2) + self.k + 1]
     }
 
+    /// Those of some columns, in ascending order.
+    pub fn on(&self, set: &[usize], has_gram: bool) -> Self {
+        let mut sums = Self { has_gram, ..Self::none(set.len(), has_gram) };
+        (sums.value, sums.pull, sums.pull_size, sums.weight) = (self.value, self.pull, self.pull_size, self.weight);
+        (sums.largest_eta, sums.largest_step) = (self.largest_eta, self.largest_step);
+        for (at, (&j, column)) in set.iter().zip(sums.products.chunks_exact_mut(set.len() + 2)).enumerate() {
+            let (of_columns, of_rows) = column.split_at_mut(set.len());
+            for (out, &i) in of_columns.iter_mut().zip(set).skip(at).filter(|_| has_gram) {
+                *out = self.gram(i, j);
+            }
+            of_rows.copy_from_slice(&[self.cross(j), self.slope(j)]);
+        }
+        sums
+    }
+
     /// `Z' Omega r`.
     pub fn slopes(&self) -> Vec<f64> {
         (0..self.k).map(|j| self.slope(j)).collect()
@@ -308,8 +323,10 @@ impl<L: Loss> Chunk<'_, '_, L> {
         self.sums.pull += sum(pull);
         self.sums.pull_size += sum_abs(pull);
         if self.pass.with_gram {
-            let columns = of_columns.chunks_exact_mut(n).zip(self.columns);
-            columns.for_each(|(out, column)| times(simd, column, weights, out));
+            // not by a closure, which would not be compiled for this instruction set
+            for (out, column) in of_columns.chunks_exact_mut(n).zip(self.columns) {
+                times(simd, column, weights, out);
+            }
         }
         let left: Vec<&[f64]> = self.weighted.chunks_exact(n).take(k + 2).collect();
         let first = if self.pass.with_gram { 0 } else { k };

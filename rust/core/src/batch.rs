@@ -20,6 +20,7 @@ use crate::moments::{FoldMoments, Moments};
 use crate::partition::{Membership, Partition, find_partitions};
 use crate::path::{Path, solve_path};
 use crate::problem::{Cell, Settings, Split, Table};
+use crate::start::{Key, Start};
 
 /// Tables, splits and cells of one call.
 pub struct Plan {
@@ -155,6 +156,7 @@ impl Plan {
             centred: Slot::default(),
             uncentred: Slot::default(),
             held_out: Slot::default(),
+            starts: Mutex::default(),
         });
         let shared =
             Shared { splits: splits.collect(), partitions: partitions.into_iter().map(PartitionData::new).collect() };
@@ -390,6 +392,7 @@ pub(crate) struct SplitData<'a> {
     centred: Slot<Design>,
     uncentred: Slot<Design>,
     held_out: Slot<HeldOut>,
+    starts: Mutex<Vec<Arc<Start>>>,
 }
 
 /// Held-out rows, missing values not yet replaced.
@@ -433,10 +436,23 @@ impl SplitData<'_> {
         })
     }
 
+    /// What cells with this loss begin with.
+    pub(crate) fn start(&self, cell: &Cell, moves_freely: bool, design: &Design) -> Arc<Start> {
+        let key = Key::new(cell, moves_freely);
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = starts.iter().find(|start| start.is_of(key)) {
+            return known.clone();
+        }
+        let start = Arc::new(Start::new(key, cell, design, self.waiting.load(Ordering::Relaxed)));
+        starts.push(start.clone());
+        start
+    }
+
     fn release(&self) {
         self.moments.clear();
         self.centred.clear();
         self.uncentred.clear();
         self.held_out.clear();
+        self.starts.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

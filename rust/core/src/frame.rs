@@ -131,6 +131,11 @@ impl Frame {
         blocks.into_values().filter(|(_, members)| !members.is_empty()).map(make).collect()
     }
 
+    /// Whether the coordinates are 0 where a coefficient is not.
+    pub fn has_origin(&self) -> bool {
+        !self.origin.is_empty()
+    }
+
     fn each_class<T, I: Iterator<Item = T>>(&self, values: impl Fn(usize) -> I) -> Vec<T> {
         (0..self.n_classes).flat_map(values).collect()
     }

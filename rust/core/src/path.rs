@@ -14,7 +14,7 @@ use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Recipe, Settings};
 use crate::solver::newton::{Report, Status, Stop};
 use crate::solver::{
-    Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
+    Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Null, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
 };
 
 /// Part of the size of a loss (the mean square of `y - o` for the squared one) below which an objective is rounding.
@@ -101,19 +101,19 @@ pub(crate) fn solve_path(
         return work.path(work.frame.gaussian(&moments));
     }
     let design = data.design(cell.fit_intercept);
-    let (mean, variance) = target_moments(&design);
+    let moves_freely = cell.penalty.is_smooth();
+    let start = data.start(cell, moves_freely, &design);
+    let (mean, variance) = start.target;
     let sd = unit_if_zero(variance.sqrt(), cell);
     let square = if matches!(cell.loss, LossKind::Squared(_)) { variance + mean * mean } else { 0.0 };
-    let rows = design.y.iter().zip(&design.omega);
-    let least = if cell.n_classes > 1 { 0.0 } else { rows.map(|(y, w)| w * cell.loss.least(*y)).sum() };
-    let work = work(Frame::new(cell, &design.stats, sd), square, least);
+    let work = work(Frame::new(cell, &design.stats, sd), square, start.least);
     if cell.n_classes > 1 {
         return work.path(work.softmax(&design));
     }
     if let LossKind::Quantile(Quantile { level }) = cell.loss {
         return work.path(work.pinball(level, &design));
     }
-    with_loss!(cell.loss, loss => work.path(work.glm(loss, &design)))
+    with_loss!(cell.loss, loss => work.path(work.glm(loss, &design, start.null.as_ref())))
 }
 
 /// Whether the squared loss is solved on moments.
@@ -125,13 +125,6 @@ fn takes_moments(cell: &Cell, data: &SplitData<'_>) -> bool {
     };
     // the moments of a sparse table are dense, and to centre its columns for them would write them out
     matches!(cell.loss, LossKind::Squared(_)) && fits && !data.table.is_sparse()
-}
-
-/// Mean and variance of `y - o`.
-fn target_moments(design: &Design) -> (f64, f64) {
-    let rows = || design.omega.iter().zip(design.y.iter().zip(&design.offset)).map(|(w, (y, o))| (w, y - o));
-    let mean: f64 = rows().map(|(w, t)| w * t).sum();
-    (mean, rows().map(|(w, t)| w * (t - mean).powi(2)).sum())
 }
 
 fn unit_if_zero(sd: f64, cell: &Cell) -> f64 {
@@ -162,11 +155,16 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
 }
 
 impl Work<'_> {
-    fn glm<'d, L: Loss>(&self, loss: L, design: &'d Design) -> Glm<'d, L> {
+    fn glm<'d, L: Loss>(&self, loss: L, design: &'d Design, null: Option<&Null>) -> Glm<'d, L> {
         let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
-        let mean = crate::simd::dot(&design.omega, &design.y);
-        let start = self.cell.fit_intercept.then(|| loss.null_range(&design.y, mean));
-        Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
+        let (y, omega, moves_freely) = (&design.y, &design.omega, self.cell.penalty.is_smooth());
+        if let Some(null) = null.filter(|_| !self.frame.has_origin()) {
+            let kind = (loss, self.cell.fit_intercept);
+            return Glm::at_null(kind, (columns, &self.frame.free), (y, omega), null, moves_freely);
+        }
+        let mean = crate::simd::dot(omega, y);
+        let start = self.cell.fit_intercept.then(|| loss.null_range(y, mean));
+        Glm::start(loss, columns, y, omega, self.frame.base(design), start, moves_freely)
     }
 
     fn pinball<'d>(&self, level: f64, design: &'d Design) -> Pinball<'d> {
@@ -280,7 +278,7 @@ impl Work<'_> {
     /// the solution or for its certificate.
     fn fit_on_rows(&self, penalty: &ScaledPenalty, b: &[f64], stop: &Stop<'_>, start: Instant) -> Fit {
         let design = self.data.design(self.cell.fit_intercept);
-        let mut model = self.glm(Squared, &design);
+        let mut model = self.glm(Squared, &design, None);
         let mut b = b.to_vec();
         let by_svd = if penalty.is_smooth() { self.ridge(&design, penalty) } else { None };
         let dependent = by_svd.as_ref().is_some_and(|(_, dependent)| *dependent);

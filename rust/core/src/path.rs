@@ -22,6 +22,9 @@ const ROUNDING: f64 = 1e-16;
 /// Part of it below which the moments, which hold it with about 16 digits, leave too few for a certificate.
 const DIGITS: f64 = 1e-6;
 
+/// Strengths from which on one decomposition of the moments costs less than a factorisation for each of them.
+const MANY_STRENGTHS: usize = 16;
+
 /// One fit.
 #[derive(Debug, Clone)]
 pub struct Fit {
@@ -90,15 +93,20 @@ pub(crate) fn solve_path(
         frame,
         target_square,
         least,
-        held_out: (!data.split.test.is_empty()).then(|| data.held_out()),
+        held_out: (!data.split.test.is_empty()).then(|| data.held_out(shared)),
     };
     if takes_moments(cell, data) {
         let moments = data.moments(shared);
         let target = moments.n_columns();
-        let (mean, variance) = (moments.mean[target], moments.cross_of(target, target) / moments.weight);
+        let (mean, variance) = (moments.mean_of(target), moments.cross_of(target, target) / moments.weight());
         let sd = unit_if_zero(variance.sqrt(), cell);
-        let work = work(Frame::new(cell, &moments.stats(), sd), variance + mean * mean, 0.0);
-        return work.path(work.frame.gaussian(&moments));
+        let work = work(Frame::new(cell, &moments.columns.stats(), sd), variance + mean * mean, 0.0);
+        let curvature = shared.curvature(cell, data, || work.frame.curvature(&moments.columns));
+        let mut fitter = work.frame.gaussian(&moments, curvature);
+        if cell.alphas.len() >= MANY_STRENGTHS {
+            fitter.diagonalise(&work.frame.penalty(1.0));
+        }
+        return work.path(fitter);
     }
     let design = data.design(cell.fit_intercept);
     let moves_freely = cell.penalty.is_smooth();
@@ -375,7 +383,7 @@ impl Work<'_> {
 
     fn score(&self, rows: &HeldOut, coef: &[f64], intercept: &[f64]) -> Vec<f64> {
         let n = rows.y.len();
-        if let (LossKind::Squared(_), Matrix::Dense { values, .. }) = (self.cell.loss, &rows.x)
+        if let (LossKind::Squared(_), Matrix::Dense { values, .. }) = (self.cell.loss, &*rows.x)
             && !self.data.table.has_missing()
         {
             return squared_scores(rows, values, coef, intercept[0]).to_vec();

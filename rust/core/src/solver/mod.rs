@@ -30,11 +30,12 @@ mod pinball;
 mod rows;
 mod separable;
 mod softmax;
+mod spectrum;
 
 pub use continuation::{Concave, Continuation};
 pub use coordinate::Quadratic;
 pub use fitter::Fitter;
-pub use gaussian::Gaussian;
+pub use gaussian::{Curvature, Gaussian};
 pub use glm::{Glm, Null};
 pub use least_squares::{ridge_by_svd, shorten_fit};
 pub use pinball::Pinball;

@@ -16,7 +16,7 @@ use crate::errors::to_python;
 pub struct Table(pub Arc<metafit_core::Table>);
 
 /// Values that are looked at sooner than others could use the time.
-const FEW_VALUES: usize = 10_000;
+pub const FEW_VALUES: usize = 10_000;
 
 type Floats<'py> = PyReadonlyArray1<'py, f64>;
 type Ints<'py> = PyReadonlyArray1<'py, i64>;

@@ -14,13 +14,16 @@ use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Recipe, Settings};
 use crate::solver::newton::{Report, Status, Stop};
 use crate::solver::{
-    Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
+    Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Null, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
 };
 
 /// Part of the size of a loss (the mean square of `y - o` for the squared one) below which an objective is rounding.
 const ROUNDING: f64 = 1e-16;
 /// Part of it below which the moments, which hold it with about 16 digits, leave too few for a certificate.
 const DIGITS: f64 = 1e-6;
+
+/// Strengths from which on one decomposition of the moments costs less than a factorisation for each of them.
+const MANY_STRENGTHS: usize = 16;
 
 /// One fit.
 #[derive(Debug, Clone)]
@@ -90,30 +93,35 @@ pub(crate) fn solve_path(
         frame,
         target_square,
         least,
-        held_out: (!data.split.test.is_empty()).then(|| data.held_out()),
+        held_out: (!data.split.test.is_empty()).then(|| data.held_out(shared)),
     };
     if takes_moments(cell, data) {
         let moments = data.moments(shared);
         let target = moments.n_columns();
-        let (mean, variance) = (moments.mean[target], moments.cross_of(target, target) / moments.weight);
+        let (mean, variance) = (moments.mean_of(target), moments.cross_of(target, target) / moments.weight());
         let sd = unit_if_zero(variance.sqrt(), cell);
-        let work = work(Frame::new(cell, &moments.stats(), sd), variance + mean * mean, 0.0);
-        return work.path(work.frame.gaussian(&moments));
+        let work = work(Frame::new(cell, &moments.columns.stats(), sd), variance + mean * mean, 0.0);
+        let curvature = shared.curvature(cell, data, || work.frame.curvature(&moments.columns));
+        let mut fitter = work.frame.gaussian(&moments, curvature);
+        if cell.alphas.len() >= MANY_STRENGTHS {
+            fitter.diagonalise(&work.frame.penalty(1.0));
+        }
+        return work.path(fitter);
     }
     let design = data.design(cell.fit_intercept);
-    let (mean, variance) = target_moments(&design);
+    let moves_freely = cell.penalty.is_smooth();
+    let start = data.start(cell, moves_freely, &design);
+    let (mean, variance) = start.target;
     let sd = unit_if_zero(variance.sqrt(), cell);
     let square = if matches!(cell.loss, LossKind::Squared(_)) { variance + mean * mean } else { 0.0 };
-    let rows = design.y.iter().zip(&design.omega);
-    let least = if cell.n_classes > 1 { 0.0 } else { rows.map(|(y, w)| w * cell.loss.least(*y)).sum() };
-    let work = work(Frame::new(cell, &design.stats, sd), square, least);
+    let work = work(Frame::new(cell, &design.stats, sd), square, start.least);
     if cell.n_classes > 1 {
         return work.path(work.softmax(&design));
     }
     if let LossKind::Quantile(Quantile { level }) = cell.loss {
         return work.path(work.pinball(level, &design));
     }
-    with_loss!(cell.loss, loss => work.path(work.glm(loss, &design)))
+    with_loss!(cell.loss, loss => work.path(work.glm(loss, &design, start.null.as_ref())))
 }
 
 /// Whether the squared loss is solved on moments.
@@ -125,13 +133,6 @@ fn takes_moments(cell: &Cell, data: &SplitData<'_>) -> bool {
     };
     // the moments of a sparse table are dense, and to centre its columns for them would write them out
     matches!(cell.loss, LossKind::Squared(_)) && fits && !data.table.is_sparse()
-}
-
-/// Mean and variance of `y - o`.
-fn target_moments(design: &Design) -> (f64, f64) {
-    let rows = || design.omega.iter().zip(design.y.iter().zip(&design.offset)).map(|(w, (y, o))| (w, y - o));
-    let mean: f64 = rows().map(|(w, t)| w * t).sum();
-    (mean, rows().map(|(w, t)| w * (t - mean).powi(2)).sum())
 }
 
 fn unit_if_zero(sd: f64, cell: &Cell) -> f64 {
@@ -162,11 +163,16 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
 }
 
 impl Work<'_> {
-    fn glm<'d, L: Loss>(&self, loss: L, design: &'d Design) -> Glm<'d, L> {
+    fn glm<'d, L: Loss>(&self, loss: L, design: &'d Design, null: Option<&Null>) -> Glm<'d, L> {
         let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
-        let mean = crate::simd::dot(&design.omega, &design.y);
-        let start = self.cell.fit_intercept.then(|| loss.null_range(&design.y, mean));
-        Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
+        let (y, omega, moves_freely) = (&design.y, &design.omega, self.cell.penalty.is_smooth());
+        if let Some(null) = null.filter(|_| !self.frame.has_origin()) {
+            let kind = (loss, self.cell.fit_intercept);
+            return Glm::at_null(kind, (columns, &self.frame.free), (y, omega), null, moves_freely);
+        }
+        let mean = crate::simd::dot(omega, y);
+        let start = self.cell.fit_intercept.then(|| loss.null_range(y, mean));
+        Glm::start(loss, columns, y, omega, self.frame.base(design), start, moves_freely)
     }
 
     fn pinball<'d>(&self, level: f64, design: &'d Design) -> Pinball<'d> {
@@ -280,7 +286,7 @@ impl Work<'_> {
     /// the solution or for its certificate.
     fn fit_on_rows(&self, penalty: &ScaledPenalty, b: &[f64], stop: &Stop<'_>, start: Instant) -> Fit {
         let design = self.data.design(self.cell.fit_intercept);
-        let mut model = self.glm(Squared, &design);
+        let mut model = self.glm(Squared, &design, None);
         let mut b = b.to_vec();
         let by_svd = if penalty.is_smooth() { self.ridge(&design, penalty) } else { None };
         let dependent = by_svd.as_ref().is_some_and(|(_, dependent)| *dependent);
@@ -377,7 +383,7 @@ impl Work<'_> {
 
     fn score(&self, rows: &HeldOut, coef: &[f64], intercept: &[f64]) -> Vec<f64> {
         let n = rows.y.len();
-        if let (LossKind::Squared(_), Matrix::Dense { values, .. }) = (self.cell.loss, &rows.x)
+        if let (LossKind::Squared(_), Matrix::Dense { values, .. }) = (self.cell.loss, &*rows.x)
             && !self.data.table.has_missing()
         {
             return squared_scores(rows, values, coef, intercept[0]).to_vec();

@@ -81,6 +81,22 @@ impl Column<'_> {
         }
     }
 
+    /// Puts the values of some rows into `out`.
+    pub(crate) fn write(&self, rows: Range<usize>, out: &mut [f64]) {
+        match self {
+            Column::Dense(z) => out.copy_from_slice(&z[rows]),
+            Column::Raw { values, mean, scale } => {
+                let inverse = scale.recip();
+                out.iter_mut().zip(&values[rows]).for_each(|(z, x)| *z = (x - mean) * inverse);
+            }
+            Column::Sparse { rows: stored, values, shift } => {
+                out.fill(-shift);
+                let here = stored.iter().map(|&i| i as usize).zip(*values).filter(|(i, _)| rows.contains(i));
+                here.for_each(|(i, z)| out[i - rows.start] += z);
+            }
+        }
+    }
+
     /// Its rows in this range; a sparse column has to be asked for all.
     fn on(&self, rows: Range<usize>) -> Self {
         match *self {

@@ -122,6 +122,21 @@ pub trait Loss: Copy + Send + Sync {
         d == 0.0
     }
 
+    /// Whether for `|shift| <= 1/2` the point `theta = r - shift W`, W the curvature, lies in the domain of the conjugate
+    /// and `fenchel` there is at most `shift^2 W`.
+    ///
+    /// `fenchel` is the Bregman divergence of the conjugate between `theta` and `r`, whose second derivative is `1 / W`
+    /// at r: a divergence of that kind is at most the square of Pearson's for probabilities and for means of counts.
+    fn has_chi_square_bound(self) -> bool {
+        false
+    }
+
+    /// By what to multiply the first Newton step from `eta = center` on all rows, which moves it by a mean square of
+    /// `spread`, and by how much to shift eta besides. A guess: the line search has the last word.
+    fn first_move(self, _center: f64, _spread: f64) -> (f64, f64) {
+        (1.0, 0.0)
+    }
+
     /// How far eta may move in one Newton step, unless it is further out already.
     fn longest_step(self) -> f64 {
         f64::INFINITY

@@ -26,17 +26,19 @@ mod glm;
 pub mod interior_point;
 mod least_squares;
 pub mod newton;
+mod pass;
 mod pinball;
 mod rows;
 mod separable;
 mod softmax;
+mod spectrum;
 mod sweeps;
 
 pub use continuation::{Concave, Continuation};
 pub use coordinate::Quadratic;
 pub use fitter::Fitter;
-pub use gaussian::Gaussian;
-pub use glm::Glm;
+pub use gaussian::{Curvature, Gaussian};
+pub use glm::{Glm, Null};
 pub use least_squares::{ridge_by_svd, shorten_fit};
 pub use pinball::Pinball;
 pub use softmax::Softmax;
@@ -87,8 +89,7 @@ impl Solver {
 impl Solver {
     /// The solvers that serve a loss with a penalty, the automatic choice first.
     pub fn serving(loss: LossKind, n_classes: usize, penalty: &Penalty) -> &'static [Solver] {
-        let shares = penalty.kind.shares();
-        let smooth = shares.l1 + shares.norm == 0.0 && penalty.lower.is_none() && penalty.upper.is_none();
+        let smooth = penalty.is_smooth();
         match loss {
             _ if !penalty.kind.is_convex() => &[Solver::Auto, Solver::Continuation],
             LossKind::Quantile(_) => &[Solver::Auto, Solver::InteriorPoint],
@@ -176,7 +177,7 @@ pub trait Model {
     fn widen(&mut self) {}
 
     /// Prepares a move along `direction` on `set` (and the intercept's answer to it); needs the last
-    /// `newton_system` to have been on the same set.
+    /// `newton_system` to have been on the same set. The position is undefined until `advance`.
     fn aim(&mut self, set: &[usize], direction: &[f64]);
 
     /// Share of the prepared move with which a line search begins.
@@ -184,7 +185,7 @@ pub trait Model {
         1.0
     }
 
-    /// Mean loss after the share `t` of the prepared move; the position is undefined until `advance`.
+    /// Mean loss after the share `t` of the prepared move.
     fn loss_at(&mut self, t: f64) -> f64;
 
     /// Carries the share `t` of the prepared move out.

@@ -265,8 +265,7 @@ fn step_along(model: &mut impl Model, directions: &[Vec<f64>], b: &mut [f64]) {
     Quadratic { k: linear.len(), gram: &within, linear: &linear, penalty: &free }.minimise(&mut c);
     let mut direction = vec![0.0; k];
     directions.iter().zip(&c).for_each(|(d, c)| crate::simd::axpy(*c, d, &mut direction));
-    model.aim(&all, &direction);
-    let t = line_search(model, &ScaledPenalty::none(k), b, &direction, &slope);
+    let t = line_search(model, &ScaledPenalty::none(k), &all, b, &direction, &slope);
     model.advance(t);
     crate::simd::axpy(t, &direction, b);
 }
@@ -343,8 +342,7 @@ fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[u
     let mut share = 0.0;
     let mut runs_away = false;
     if direction.iter().all(|d| d.is_finite()) {
-        model.aim(set, &direction);
-        share = line_search(model, &local, &start, &direction, &slope);
+        share = line_search(model, &local, set, &start, &direction, &slope);
         model.advance(share);
         runs_away = is_free_move(&local, &direction) && model.recedes();
         for ((&j, s), (d, g)) in set.iter().zip(&start).zip(direction.iter().zip(&goal)) {
@@ -395,10 +393,12 @@ fn is_free_move(penalty: &ScaledPenalty, direction: &[f64]) -> bool {
     longest >= LONG && direction.iter().zip(&unpenalised).all(negligible)
 }
 
-/// Halves the step until the objective falls by a part of what the local model promises; 0 if it never does.
+/// Aims along a direction on `set` and halves the step until the objective falls by a part of what the local model
+/// promises; 0 if it never does.
 fn line_search(
     model: &mut impl Model,
     penalty: &ScaledPenalty,
+    set: &[usize],
     start: &[f64],
     direction: &[f64],
     slope: &[f64],
@@ -407,6 +407,7 @@ fn line_search(
     let (loss, value) = (model.loss(), penalty.value(start));
     let promised = penalty.value(&moved(1.0)) - value - dot(slope, direction);
     let rounding = SUM_ROUNDING * (loss.abs() + value.abs());
+    model.aim(set, direction);
     let mut t = model.first_share();
     for _ in 0..60 {
         let change = (model.loss_at(t) - loss) + (penalty.value(&moved(t)) - value);

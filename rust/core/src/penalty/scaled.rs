@@ -302,7 +302,12 @@ impl ScaledPenalty {
             return None;
         }
         let noise = noise(u, rounding);
-        let s = (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min);
+        let is_beyond = |[u, l1, l2, _]: [f64; 4]| f64::from(u8::from((l2 <= 0.0) & (u.abs() > l1.max(noise))));
+        let s = if sum_by_column([u, &self.l1, &self.l2, u], is_beyond) == 0.0 {
+            1.0
+        } else {
+            (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min)
+        };
         let bracket = if self.is_open() {
             sum_by_column([b, u, &self.l1, &self.l2], |[b, u, l1, l2]| open_share(b, s * u, l1, l2))
         } else {

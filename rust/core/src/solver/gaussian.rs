@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use super::separable::{Descent, Form, Packed};
+use super::separable::{Descent, Form, Packed, is_held};
 use super::spectrum::Spectrum;
 use super::{Dual, Model, PIVOT_FLOOR};
 use crate::factor::padded;
 use crate::linalg::Cholesky;
 use crate::penalty::{Directions, ScaledPenalty};
-use crate::simd::{axpy, dot, largest};
+use crate::simd::{axpy, dot, largest, sum_abs};
 
 /// Columns up to which the whole Gram matrix stays in cache and is worked on as it is.
 const WHOLE: usize = 128;
@@ -53,10 +53,40 @@ pub struct Gaussian {
     state: Descent,
     /// The columns that are worked on where there are many.
     pack: Packed,
+    trail: Trail,
     /// `M'c` of the spectrum, where ridge problems are solved by it.
     projected: Option<Vec<f64>>,
     move_set: Vec<usize>,
     direction: Vec<f64>,
+}
+
+/// The last two solutions of a path of strengths.
+#[derive(Clone, Default)]
+struct Trail {
+    /// Sum of the weights of the penalty, and the solution: of the one before the last.
+    before: Option<(f64, Vec<f64>)>,
+    /// Sum of the weights of the last one, 0 where there is none.
+    last: f64,
+}
+
+impl Trail {
+    /// Moves the last solution on in a straight line to a penalty of the same shape: between two kinks the solution is a
+    /// smooth function of the strength. Columns that would meet a kink stay.
+    fn lead(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) {
+        let now = sum_abs(&penalty.l1) + sum_abs(&penalty.l2);
+        let from = std::mem::replace(&mut self.last, now);
+        if now == from || from == 0.0 {
+            return;
+        }
+        let Some((earlier, before)) = self.before.replace((from, b.to_vec())) else { return };
+        let share = (now - from) / (from - earlier);
+        for (j, (b, before)) in b.iter_mut().zip(&before).enumerate() {
+            let on = *b + share * (*b - before);
+            if on * *b > 0.0 && on > penalty.lower[j] && on < penalty.upper[j] && !is_held(penalty, j, *b) {
+                *b = on;
+            }
+        }
+    }
 }
 
 fn form<'a>(k: usize, gram: &'a [f64], linear: &'a [f64]) -> Form<'a> {
@@ -72,8 +102,8 @@ impl Gaussian {
     pub fn new(curvature: Arc<Curvature>, linear: Vec<f64>, square: f64, intercept: f64) -> Self {
         let (k, state) = (curvature.k, Descent::at(linear.clone()));
         let (position, move_set, direction) = (vec![0.0; k], vec![], vec![]);
-        let (pack, projected) = (Packed::default(), None);
-        Self { k, curvature, linear, square, intercept, position, state, pack, projected, move_set, direction }
+        let (pack, trail, projected) = (Packed::default(), Trail::default(), None);
+        Self { k, curvature, linear, square, intercept, position, state, pack, trail, projected, move_set, direction }
     }
 
     /// Gets ready for many strengths of a penalty: if it is the square of every column, for one decomposition in place of a
@@ -124,12 +154,13 @@ impl Gaussian {
 
     /// To a thousandth of the tolerance: what is left then costs the coefficients fewer digits than that.
     fn leap_on_pack(&mut self, penalty: &ScaledPenalty, b: &mut [f64], tol: f64) -> bool {
+        self.trail.lead(penalty, b);
         let Self { k, curvature, linear, state, pack, .. } = self;
         let form = form(*k, &curvature.gram, linear);
         let mut regular = true;
         for _ in 0..MAX_PACKS {
             regular = pack.minimise(form, &state.slope[..*k], penalty, b, (1e-3 * tol).min(1e-11));
-            state.place(form, b);
+            pack.spread_slope(form, b, state);
             if pack.holds_all(&state.slope[..*k], penalty) {
                 break;
             }

@@ -6,6 +6,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::loss::{Loss, LossKind};
+use crate::math::exp;
 
 /// Largest log loss of a row: scikit-learn clips probabilities at the machine epsilon.
 pub const LOG_LOSS_CEILING: f64 = 52.0 * std::f64::consts::LN_2;
@@ -47,7 +48,7 @@ pub fn softmax_scores(y: &[f64], eta: &[f64], n_classes: usize, weights: &[f64])
 /// `log sum_k exp(eta_k)`.
 fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
-    largest + values.map(|v| (v - largest).exp()).sum::<f64>().ln()
+    largest + values.map(|v| exp(v - largest)).sum::<f64>().ln()
 }
 
 /// NaN for a code without a class.
@@ -58,7 +59,7 @@ fn softmax_log_loss(row: &[f64], y: f64) -> f64 {
 
 fn softmax_brier(row: &[f64], y: f64) -> f64 {
     let total = log_sum_exp(row.iter().copied());
-    row.iter().enumerate().map(|(k, eta)| ((eta - total).exp() - indicator(y == k as f64)).powi(2)).sum()
+    row.iter().enumerate().map(|(k, eta)| (exp(eta - total) - indicator(y == k as f64)).powi(2)).sum()
 }
 
 /// The first of several largest ones is the predicted class.
@@ -68,14 +69,24 @@ fn softmax_hit(row: &[f64], y: f64) -> f64 {
 }
 
 fn one_against_rest(y: &[f64], rows: &[Vec<f64>], n_classes: usize, weights: &[f64]) -> f64 {
+    let odds: Vec<Vec<f64>> = rows.iter().map(|row| log_odds(row)).collect();
     let of_class = |k: usize| {
         let is_class: Vec<f64> = y.iter().map(|y| indicator(*y == k as f64)).collect();
-        // the log odds, which rise with the probability and do not round to 1
-        let others = |row: &[f64]| log_sum_exp((0..n_classes).filter(|other| *other != k).map(|other| row[other]));
-        let odds: Vec<f64> = rows.iter().map(|row| row[k] - others(row)).collect();
+        let odds: Vec<f64> = odds.iter().map(|odds| odds[k]).collect();
         Rows::new(&is_class, &odds, weights).map_or(f64::NAN, |rows| rows.roc_auc())
     };
     (0..n_classes).map(of_class).sum::<f64>() / n_classes as f64
+}
+
+/// Each class's log odds, which rise with its probability and do not round to 1. All but the largest class have the same
+/// exponentials, about that one.
+fn log_odds(row: &[f64]) -> Vec<f64> {
+    let mode = (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+    let terms: Vec<f64> = row.iter().map(|eta| exp(eta - row[mode])).collect();
+    let others = |k: usize| terms[..k].iter().chain(&terms[k + 1..]).sum::<f64>().ln();
+    let of_mode = || log_sum_exp((0..row.len()).filter(|k| *k != mode).map(|k| row[k]));
+    let odds = |k: usize| if k == mode { row[k] - of_mode() } else { (row[k] - row[mode]) - others(k) };
+    (0..row.len()).map(odds).collect()
 }
 
 #[inline(always)]

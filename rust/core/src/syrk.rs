@@ -120,7 +120,7 @@ impl Products<'_> {
 
 /// Inner products, lane by lane, of columns of the same length.
 #[inline(always)]
-fn products<S: Simd, const L: usize, const R: usize>(
+pub(crate) fn products<S: Simd, const L: usize, const R: usize>(
     simd: S,
     mut a: [&[S::f64s]; L],
     mut b: [&[S::f64s]; R],

@@ -1,8 +1,10 @@
 //! Columns of a design in solver coordinates, and the products over rows that every model is made of.
 
 mod gram;
+mod many;
 
 pub use gram::{centred_gram, gram};
+pub use many::{Many, Part};
 
 use std::ops::Range;
 

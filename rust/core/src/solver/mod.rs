@@ -5,7 +5,7 @@
 //! | squared loss, dense tables of up to [`GRAM_LIMIT`] columns | [`Gaussian`] on merged fold moments | [`Quadratic`]: a factorisation, with active sets of columns and blocks |
 //! | the same where moments lack digits | [`Glm`] on the rows | by singular values where the penalty is smooth, else as below |
 //! | losses with a derivative; the squared loss otherwise | [`Glm`] on the rows | (proximal) Newton: [`Quadratic`] on a working set, line search |
-//! | logistic loss, more than 2 classes | [`Softmax`] on the rows | the same on the coefficients of all classes |
+//! | logistic loss, more than 2 classes | [`Softmax`] on the rows | the same on the coefficients of all classes; conjugate gradients where these are many and the penalty is L2 |
 //! | pinball loss | [`Pinball`] on the rows | [`interior_point`] |
 //! | any of these with a folded concave penalty | [`Continuation`] over it | convex problems with the penalty's tangents, along a path of strengths |
 //!
@@ -23,6 +23,7 @@ mod dense;
 mod fitter;
 mod gaussian;
 mod glm;
+mod inexact;
 pub mod interior_point;
 mod least_squares;
 pub mod newton;

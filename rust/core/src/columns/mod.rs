@@ -9,7 +9,7 @@ pub use many::{Many, Part};
 use std::ops::Range;
 
 use crate::blocks;
-use crate::simd::{axpy, axpy_about, dot, dot_about, dot_pair, dot_pair_about};
+use crate::simd::{axpy, axpy_about, dot, dot_about, dot_pair, dot_pair_about, scale_about};
 
 /// Numbers that sparse columns may be written out into where digits ask for it.
 pub(crate) const WRITTEN_OUT: usize = 4_000_000;
@@ -88,8 +88,7 @@ impl Column<'_> {
         match self {
             Column::Dense(z) => out.copy_from_slice(&z[rows]),
             Column::Raw { values, mean, scale } => {
-                let inverse = scale.recip();
-                out.iter_mut().zip(&values[rows]).for_each(|(z, x)| *z = (x - mean) * inverse);
+                scale_about(scale.recip(), &values[rows], *mean, out);
             }
             Column::Sparse { rows: stored, values, shift } => {
                 out.fill(-shift);

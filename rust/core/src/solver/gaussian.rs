@@ -287,7 +287,7 @@ impl Model for Gaussian {
         Some(false)
     }
 
-    fn short_gap(&self, penalty: &ScaledPenalty, b: &[f64]) -> Option<f64> {
+    fn short_gap(&self, penalty: &ScaledPenalty, b: &[f64], _far: f64) -> Option<f64> {
         let (s, bracket) = penalty.plain_fenchel(b, self.slope(), self.rounding())?;
         Some(0.5 * (1.0 - s).powi(2) * self.residual_square() + bracket)
     }

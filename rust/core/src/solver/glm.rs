@@ -536,9 +536,10 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         self.is_null = false;
     }
 
-    /// With `theta = r - shift W` the rows' share of the gap is at most `shift^2 1' Omega W 1`, and needs no pass over
-    /// them: see [`Loss::has_chi_square_bound`].
-    fn short_gap(&self, penalty: &ScaledPenalty, b: &[f64]) -> Option<f64> {
+    /// With `theta = r - shift W` the rows' share of the gap is at most `shift^2 1' Omega W 1`, see
+    /// [`Loss::has_chi_square_bound`]. Where that is nothing to the loss, there is no need for a pass over them.
+    fn short_gap(&self, penalty: &ScaledPenalty, b: &[f64], far: f64) -> Option<f64> {
+        const NOTHING: f64 = 1e-13;
         let weight = self.sums.weight;
         if !self.loss.has_chi_square_bound() || weight < SMALLEST_CURVATURE {
             return None;
@@ -548,7 +549,8 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
             return None;
         }
         let (scale, of_penalty) = penalty.plain_fenchel(b, &self.correlation(shift), self.rounding())?;
-        (scale == 1.0).then(|| of_penalty + shift * shift * weight)
+        let of_rows = shift * shift * weight;
+        (scale == 1.0 && (of_penalty > far || of_rows <= NOTHING * self.sums.value)).then_some(of_penalty + of_rows)
     }
 
     /// Where the curvature cannot project (rows on the flat or straight part of a loss), the majorant can.

@@ -198,8 +198,9 @@ pub trait Model {
         None
     }
 
-    /// Duality gap at the position `b` where it takes none of what follows.
-    fn short_gap(&self, _penalty: &ScaledPenalty, _b: &[f64]) -> Option<f64> {
+    /// Duality gap at the position `b` where it takes none of what follows; the penalty's share alone where that is beyond
+    /// `far`.
+    fn short_gap(&self, _penalty: &ScaledPenalty, _b: &[f64], _far: f64) -> Option<f64> {
         None
     }
 

@@ -237,7 +237,9 @@ struct Room {
 
 impl Room {
     fn make(&mut self, k: usize, n_rows: usize) {
-        self.weighted.resize((k + 2) * n_rows, 0.0);
+        if self.weighted.len() < (k + 2) * n_rows {
+            self.weighted.resize((k + 2) * n_rows, 0.0);
+        }
     }
 }
 
@@ -250,15 +252,18 @@ impl Dense {
     fn write<'s>(&'s mut self, columns: &'s [Column<'s>], rows: &Range<usize>, length: usize) -> Vec<&'s [f64]> {
         let is_written = |column: &Column<'_>| matches!(column, Column::Raw { .. }) || rows.len() < length;
         let count = columns.iter().filter(|column| is_written(column)).count();
-        self.0.clear();
-        self.0.resize(count * length, 0.0);
+        if self.0.len() < count * length {
+            self.0.resize(count * length, 0.0);
+        }
         let mut places = self.0.chunks_exact_mut(length);
         let put = |column: &Column<'s>| {
             if let (Column::Dense(z), false) = (column, is_written(column)) {
                 return &z[rows.clone()];
             }
             let place = places.next().unwrap_or_default();
-            column.write(rows.clone(), &mut place[..rows.len()]);
+            let (there, padding) = place.split_at_mut(rows.len());
+            column.write(rows.clone(), there);
+            padding.fill(0.0);
             &*place
         };
         columns.iter().map(put).collect()
@@ -386,4 +391,82 @@ fn combine_at<S: Simd, const N: usize>(
         }
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loss::Logistic;
+    use proptest::prelude::*;
+
+    /// `z_j`, y and `omega` of n rows.
+    fn rows(n: usize, k: usize, values: &[f64]) -> (Vec<Vec<f64>>, Vec<f64>, Vec<f64>) {
+        let value = |at: usize| values[at % values.len()] + (at % 7) as f64 * 0.1;
+        let columns = (0..k).map(|j| (0..n).map(|i| value(i * k + j)).collect()).collect();
+        let y = (0..n).map(|i| f64::from(u8::from(value(3 * i) > 0.3))).collect();
+        (columns, y, (0..n).map(|i| value(5 * i).abs() / n as f64).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn a_pass_equals_naive_sums(
+            n in 1usize..600,
+            k in 0usize..9,
+            is_raw in prop::collection::vec(any::<bool>(), 9),
+            values in prop::collection::vec(-1.0..1.0f64, 101),
+        ) {
+            let (z, y, omega) = rows(n, k, &values);
+            // x = 2 z + 3
+            let x: Vec<Vec<f64>> = z.iter().map(|z| z.iter().map(|z| 2.0 * z + 3.0).collect()).collect();
+            let column = |j: usize| match is_raw[j] {
+                true => Column::Raw { values: &x[j], mean: 3.0, scale: 2.0 },
+                false => Column::Dense(&z[j]),
+            };
+            let columns: Vec<Column<'_>> = (0..k).map(column).collect();
+            let (origin, d) = (vec![0.2; n], &values[..k]);
+            let mut out = [vec![0.0; n], vec![0.0; n], vec![0.0; n], vec![0.0; n]];
+            let pass = Pass {
+                loss: Logistic,
+                columns: &columns,
+                y: &y,
+                omega: &omega,
+                origin: &origin,
+                direction: Some((d, 0.1)),
+                share: 0.5,
+                with_gram: true,
+            };
+            let sums = pass.run(out.each_mut().map(|out| &mut out[..]));
+            let apart = pass.run_apart(out.clone().each_mut().map(|out| &mut out[..]));
+            let close = |a: f64, b: f64| (a - b).abs() < 1e-12 * (1.0 + b.abs());
+            let total = |of: &dyn Fn(usize) -> f64| (0..n).map(|i| omega[i] * of(i)).sum::<f64>();
+            let eta: Vec<f64> =
+                (0..n).map(|i| 0.2 + 0.5 * (0.1 + (0..k).map(|j| d[j] * z[j][i]).sum::<f64>())).collect();
+            let terms: Vec<Terms> = y.iter().zip(&eta).map(|(y, eta)| Logistic.terms(*y, *eta)).collect();
+            let [step, there, residual, curvature] = &out;
+            for i in 0..n {
+                prop_assert!(close(there[i], eta[i]) && close(step[i], 2.0 * (eta[i] - 0.2)));
+                prop_assert!(close(residual[i], terms[i].residual) && close(curvature[i], terms[i].curvature));
+            }
+            for sums in [&sums, &apart] {
+                prop_assert!(close(sums.value, total(&|i| terms[i].value)));
+                prop_assert!(close(sums.pull, total(&|i| residual[i])));
+                prop_assert!(close(sums.pull_size, total(&|i| residual[i].abs())));
+                prop_assert!(close(sums.weight, total(&|i| curvature[i])));
+                prop_assert!(close(sums.largest_eta, largest(&eta)) && close(sums.largest_step, largest(step)));
+                for (j, z) in z.iter().enumerate() {
+                    prop_assert!(close(sums.slope(j), total(&|i| residual[i] * z[i])));
+                    prop_assert!(close(sums.cross(j), total(&|i| curvature[i] * z[i])));
+                }
+            }
+            for (i, j) in (0..k).flat_map(|i| (0..k).map(move |j| (i, j))) {
+                prop_assert!(close(sums.gram(i, j), total(&|r| curvature[r] * z[i][r] * z[j][r])));
+            }
+            // some of the columns alone: the same bits
+            let set: Vec<usize> = (0..k).step_by(2).collect();
+            let some: Vec<Column<'_>> = set.iter().map(|&j| columns[j]).collect();
+            let pass = Pass { columns: &some, direction: None, ..pass };
+            let alone = pass.run(out.each_mut().map(|out| &mut out[..]));
+            prop_assert_eq!(sums.on(&set, true).products, alone.products);
+        }
+    }
 }

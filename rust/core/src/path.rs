@@ -23,7 +23,7 @@ use crate::solver::{
 /// Part of the size of a loss (the mean square of `y - o` for the squared one) below which an objective is rounding.
 const ROUNDING: f64 = 1e-16;
 /// Part of it below which the moments, which hold it with about 16 digits, leave too few for a certificate.
-const DIGITS: f64 = 1e-6;
+const DIGITS: f64 = 1e-5;
 
 /// Strengths from which on one decomposition of the moments costs less than a factorisation for each of them.
 const MANY_STRENGTHS: usize = 16;

@@ -116,13 +116,18 @@ impl Descent {
         let mut accuracy: f64 = 1.0;
         let mut regular = true;
         for round in 0..MAX_ROUNDS {
-            let still = if round == 0 && self.wakes_few(form, penalty, b, floor) {
+            let woken = round == 0 && self.wakes_few(form, penalty, b, floor);
+            let still = if woken {
                 Arch::new().dispatch(Wake { form, penalty, b, state: self });
                 false
             } else {
                 Arch::new().dispatch(Sweeps { form, penalty, accuracy, b, state: self })
             };
             let (settled, pivot) = self.settle(form, penalty, b, floor);
+            // which of dependent columns are to be held, sweeps over all of them find
+            if woken && pivot <= PIVOT_FLOOR {
+                continue;
+            }
             regular &= pivot > PIVOT_FLOOR;
             if settled {
                 return regular;

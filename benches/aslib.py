@@ -27,7 +27,7 @@ from metafit.learners import REGISTRY, BaseLearner, SingleBest, default
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--learners", nargs="*", default=["nearest_tasks", "forest", "pairwise", "chosen"])
+    parser.add_argument("--learners", nargs="*", default=["nearest_tasks", "regression", "pairwise", "chosen"])
     parser.add_argument("--scenarios", nargs="*", default=None)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("runs/bench/aslib.csv"))

@@ -30,7 +30,7 @@ import pandas as pd
 
 from metafit import Scores
 from metafit.evaluation.bootstrap import cluster_weights, interval, weighted_means
-from metafit.learners import BaseLearner, Factorization, Forest, NearestTasks, Portfolio, SingleBest
+from metafit.learners import BaseLearner, Factorization, NearestTasks, Portfolio, Regression, SingleBest
 
 BUDGETS = (1, 2, 4, 8, 16)
 N_FOLDS = 10
@@ -51,7 +51,7 @@ LISTS = [
     Entrant(SINGLE, SingleBest()),
     Entrant(LIST, Portfolio(max(BUDGETS))),
     Entrant("nearest tasks", NearestTasks()),
-    Entrant("forest", Forest()),
+    Entrant("regression", Regression()),
 ]
 FACTORS = Entrant("factors", Factorization())
 VARIANTS = [

@@ -8,10 +8,10 @@ from __future__ import annotations
 from metafit.learners.base import BaseLearner, Learner, Ranking
 from metafit.learners.baselines import Default, Random
 from metafit.learners.factors import Factorization
-from metafit.learners.forest import Forest
 from metafit.learners.nearest_tasks import NearestTasks
 from metafit.learners.pairwise import Pairwise
 from metafit.learners.portfolio import Portfolio
+from metafit.learners.regression import Regression
 from metafit.learners.single_best import SingleBest
 
 __all__ = [
@@ -19,13 +19,13 @@ __all__ = [
     "BaseLearner",
     "Default",
     "Factorization",
-    "Forest",
     "Learner",
     "NearestTasks",
     "Pairwise",
     "Portfolio",
     "Random",
     "Ranking",
+    "Regression",
     "SingleBest",
     "default",
 ]
@@ -36,7 +36,7 @@ REGISTRY: dict[str, type[BaseLearner]] = {
     "single_best": SingleBest,
     "portfolio": Portfolio,
     "nearest_tasks": NearestTasks,
-    "forest": Forest,
+    "regression": Regression,
     "pairwise": Pairwise,
     "factors": Factorization,
 }

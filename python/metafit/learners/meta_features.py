@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metafit.learners.table import BoolArray, FloatArray
+from metafit.learners.table import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class MetaFeatures:
             return None
         table = descriptions.reindex(tasks).select_dtypes(["number", "bool"]).astype(float)
         table = table.where(np.isfinite(table))
-        table = table[table.columns[table.nunique() > 1]]
+        table = table[table.columns[table.max() > table.min()]]
         blank = table.isna().all(axis=1).to_numpy() & tasks.isin(descriptions.index)
         return cls(table.columns, table.to_numpy(), bool(blank.any())) if table.shape[1] else None
 
@@ -65,21 +65,29 @@ class MetaFeatures:
         return np.asarray(~np.isnan(rows).all(axis=1) | self.failed)
 
     def complete(self, rows: FloatArray) -> FloatArray:
-        """Fill rows with the training tasks' medians, and say in further columns where they were filled.
+        """Fill rows with the training tasks' medians, and say in further columns what was missing.
 
         Examples
         --------
         >>> features = MetaFeatures(pd.Index(["n", "p"]), np.array([[1.0, 5.0], [3.0, np.nan]]), failed=False)
         >>> features.complete(np.array([[np.nan, np.nan]])).tolist()
         [[2.0, 5.0, 1.0]]
+
+        Columns that were always missing together share one.
+
+        >>> features = MetaFeatures(pd.Index(["n", "p"]), np.array([[1.0, 5.0], [np.nan, np.nan]]), failed=True)
+        >>> features.complete(np.array([[np.nan, 4.0]])).tolist()
+        [[1.0, 4.0, 1.0]]
         """
         missing = np.isnan(rows)
-        return np.hstack([np.where(missing, self._medians, rows), missing[:, self._at_times_missing]])
+        return np.hstack([np.where(missing, self._medians, rows), missing[:, self._telling]])
 
     @cached_property
     def _medians(self) -> FloatArray:
         return np.asarray(np.nanmedian(self.known, axis=0))
 
     @cached_property
-    def _at_times_missing(self) -> BoolArray:
-        return np.asarray(np.isnan(self.known).any(axis=0))
+    def _telling(self) -> IntArray:
+        """Give a column for each way of being missing: those that are only ever missing together say the same."""
+        patterns, first = np.unique(np.isnan(self.known), axis=1, return_index=True)
+        return np.asarray(np.sort(first[patterns.any(axis=0)]), dtype=np.intp)

@@ -86,9 +86,9 @@ class NearestTasks(WeightedTasks):
             shares[:, j] = np.where(np.isnan(column), np.nan, below / (2 * len(known)))
         return shares
 
-    def _distances(self, values: FloatArray) -> FloatArray:
-        difference = (self.coordinates_ - self._scale(values[None])) ** 2
-        both_missing = np.isnan(self.coordinates_) & np.isnan(values)
+    def _distances(self, coordinates: FloatArray) -> FloatArray:
+        difference = (self.coordinates_ - coordinates) ** 2
+        both_missing = np.isnan(self.coordinates_) & np.isnan(coordinates)
         difference = np.where(np.isnan(difference), np.where(both_missing, 0.0, _UNKNOWN), difference)
         return np.asarray(np.sqrt(difference.mean(axis=1)), dtype=float)
 
@@ -102,11 +102,11 @@ class NearestTasks(WeightedTasks):
         return np.asarray(votes * (len(near) / votes.sum()))
 
     def _weights(self, rows: FloatArray) -> FloatArray:
-        votes = [self._votes(self._distances(values)) for values in rows]
+        votes = [self._votes(self._distances(coordinates)) for coordinates in self._scale(rows)]
         return np.array(votes).reshape(-1, len(self.tasks_)) + self.shrinkage / len(self.tasks_)
 
     def _neighbours(self, values: FloatArray, weights: FloatArray) -> pd.DataFrame:
-        distances = self._distances(values)
+        distances = self._distances(self._scale(values[None])[0])
         near = np.argsort(distances, kind="stable")[: self.n_neighbors]
         columns = {"distance": distances[near], "weight": weights[near] / weights.sum()}
         return pd.DataFrame(columns, index=self.tasks_[near])

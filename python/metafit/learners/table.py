@@ -37,7 +37,7 @@ class RegretTable:
         self.coverage = self._there.mean(axis=0)
 
     def covered(self, weights: FloatArray) -> FloatArray:
-        """Give the summed weight of the tasks on which each strategy was attempted."""
+        """Give the summed weight of the tasks on which each strategy was attempted; `weights` (..., n_tasks)."""
         return np.asarray(weights @ self._there)
 
     def moments(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -53,8 +53,9 @@ class RegretTable:
             NaN where there are too few tasks. The variance has the correction n / (n - 1) at the effective
             number of tasks, sum(w)^2 / sum(w^2).
         """
-        total, squares, mean = self.covered(weights), self.covered(weights**2), self.means(weights)
+        total, squares = self.covered(np.array([weights, weights**2]))
         with np.errstate(invalid="ignore", divide="ignore"):
+            mean = weights @ self._filled / total
             spread = np.maximum(weights @ self._squares / total - mean**2, 0.0)
             variance = spread / (1 - squares / total**2)
         return mean, np.sqrt(np.where(total**2 > squares * (1 + 1e-9), variance, np.nan))

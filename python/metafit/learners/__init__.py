@@ -13,6 +13,7 @@ from metafit.learners.pairwise import Pairwise
 from metafit.learners.portfolio import Portfolio
 from metafit.learners.regression import Regression
 from metafit.learners.single_best import SingleBest
+from metafit.learners.stack import Stack
 
 __all__ = [
     "REGISTRY",
@@ -27,6 +28,7 @@ __all__ = [
     "Ranking",
     "Regression",
     "SingleBest",
+    "Stack",
     "default",
 ]
 
@@ -39,16 +41,17 @@ REGISTRY: dict[str, type[BaseLearner]] = {
     "regression": Regression,
     "pairwise": Pairwise,
     "factors": Factorization,
+    "stack": Stack,
 }
 
 
-def default() -> NearestTasks:
+def default() -> Stack:
     """Give the learner that is used when none is named; unfitted.
 
     Returns
     -------
-    NearestTasks
-        A greedy portfolio that leans towards the tasks most like this one; without descriptions, the plain
-        portfolio.
+    Stack
+        Forests and nearest tasks where tasks left out speak for them, else a greedy portfolio; what was observed on the
+        task is followed up by probing.
     """
-    return NearestTasks()
+    return Stack()

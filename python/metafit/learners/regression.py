@@ -65,7 +65,7 @@ class Regression(WeightedTasks):
 
     def __init__(
         self,
-        n_trees: int = 200,
+        n_trees: int = 100,
         min_tasks: int = 2,
         size: int = 16,
         min_coverage: float = 0.8,

@@ -8,8 +8,8 @@ from sparse_paths import Problem, ours, peers
 
 #: Tolerances of metafit and its peers that bring every fit within 1e-6 of the least objective.
 TOLS = {
-    "squared": (1e-6, {"celer": 1e-6, "skglm": 1e-4, "adelie": 1e-7}),
-    "logistic": (1e-6, {"celer": 1e-6, "skglm": 1e-4, "adelie": 1e-7}),
+    "squared": (1e-6, {"celer": 1e-7, "skglm": 1e-6, "adelie": 1e-12}),
+    "logistic": (1e-6, {"celer": 1e-6, "skglm": 1e-6, "adelie": 1e-10}),
 }
 
 

@@ -68,14 +68,41 @@ def test_keep_best_is_the_best_of_all_fits():
         assert best.intercept == whole.intercept[at]
 
 
-def test_targets_and_weightings_of_one_matrix():
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+@pytest.mark.parametrize("n_alphas", [3, 20])
+def test_targets_and_weightings_of_one_matrix(penalty, n_alphas):
     X, _ = draw(0)
     rng = np.random.default_rng(1)
     targets, weights = rng.normal(size=(6, 40)), rng.poisson(1.0, size=(6, 40)).astype(float)
-    options = {"penalty": "l1", "alphas": ALPHAS, "folds": 4}
-    check_stacked(solve_tasks(((X, y) for y in targets), **options), [solve(X, y, **options) for y in targets])
-    alone = [solve(X, targets[0], sample_weight=w, **options) for w in weights]
-    check_stacked(solve_tasks(((X, targets[0], w) for w in weights), **options), alone)
+    alphas = np.geomspace(0.3, 1e-3, n_alphas)
+    options = {"penalty": penalty, "alphas": alphas, "folds": 4, "subsets": [[0, 2], [0, 1, 2, 3]]}
+    for more in ({}, {"standardize": True}, {"fit_intercept": False}):
+        given = options | more
+        check_stacked(solve_tasks(((X, y) for y in targets), **given), [solve(X, y, **given) for y in targets])
+    # pairs of one weighting share more than neighbours that differ in it
+    both = [(y, w) for w in weights for y in targets[:2]]
+    alone = [solve(X, y, sample_weight=w, **options) for y, w in both]
+    check_stacked(solve_tasks(((X, y, w) for y, w in both), **options), alone)
+
+
+def test_many_strengths_of_ridge_equal_one_at_a_time():
+    rng = np.random.default_rng(2)
+    for seed, columns in enumerate([4, 30, 30]):
+        X = rng.normal(size=(60, columns)) + 3 * rng.normal(size=(60, 1)) ** seed
+        targets = rng.normal(size=(8, 60)) + X[:, 0]
+        alphas = np.geomspace(1e3, 1e-9, 25)
+        options = {"penalty": penalties.L2(factors=rng.uniform(0.5, 2, columns)), "folds": 4, "tol": 0.0}
+        solutions = solve_tasks(((X, y) for y in targets), alphas=alphas, **options)
+        for task, y in enumerate(targets):
+            for k, alpha in enumerate(alphas):
+                cold = solve(X, y, alphas=float(alpha), **options)
+                assert solutions.status[task, k] == cold.status
+                for name in ("coef", "fold_coef", "objective"):
+                    shared = getattr(solutions, name)[task, k]
+                    wanted = getattr(cold, name)
+                    np.testing.assert_allclose(shared, wanted, rtol=0, atol=1e-8 * max(1.0, np.abs(wanted).max()))
+                error = cold.scores["mean_squared_error"]
+                np.testing.assert_allclose(solutions.scores["mean_squared_error"][task, k], error, rtol=1e-8)
 
 
 def test_tables_share_a_matrix():

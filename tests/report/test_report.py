@@ -10,7 +10,15 @@ import pytest
 
 from metafit.evaluation import evaluate
 from metafit.learners import NearestTasks, Portfolio
-from metafit.report import heat_map, regret_curve, summary_page, write_report
+from metafit.report import (
+    CriticalDifferenceDisplay,
+    HeatMapDisplay,
+    RegretCurveDisplay,
+    RegretDistributionDisplay,
+    WinRateDisplay,
+    summary_page,
+    write_report,
+)
 from metafit.report.heat_map import like_by_like
 from metafit.testing import make_scores
 
@@ -50,7 +58,7 @@ def test_page_holds_the_figures(measured):
 
 def test_curve_draws_the_summary(measured):
     _, evaluation = measured
-    figure = regret_curve(evaluation)
+    figure = RegretCurveDisplay.from_evaluation(evaluation).figure_
     panel = figure.axes[0]
     drawn = {line.get_label(): line for line in panel.containers}
     assert list(drawn) == ["portfolio", "nearest tasks", "single best", "default order", "random order"]
@@ -59,12 +67,12 @@ def test_curve_draws_the_summary(measured):
     np.testing.assert_allclose(drawn["portfolio"].lines[0].get_ydata(orig=False), expected)
     assert panel.get_ylim()[0] == 0
     for metric in ("mean_rank", "gap_closed"):
-        assert regret_curve(evaluation, metric).axes[0].get_ylabel()
+        assert RegretCurveDisplay.from_evaluation(evaluation, metric).figure_.axes[0].get_ylabel()
 
 
 def test_heat_map_shows_every_cell_holes_and_failures(measured):
     scores, _ = measured
-    panel = heat_map(scores).axes[0]
+    panel = HeatMapDisplay.from_scores(scores).figure_.axes[0]
     regrets, failures = (image.get_array() for image in panel.images)
     assert regrets.shape == (12, 5)
     assert regrets.mask.sum() == (~scores.attempted()).to_numpy().sum()
@@ -77,7 +85,7 @@ def test_pictures_leave_matplotlib_as_it_was(measured):
     import matplotlib as mpl
 
     before = {name: value for name, value in mpl.rcParams.items() if name != "backend"}  # found out when asked for
-    regret_curve(measured[1])
+    RegretCurveDisplay.from_evaluation(measured[1])
     assert {name: mpl.rcParams[name] for name in before} == before
 
 
@@ -91,4 +99,31 @@ def test_like_stands_by_like():
 def test_without_matplotlib_it_says_how_to_get_it(measured, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'metafit\[report\]'"):
-        regret_curve(measured[1])
+        RegretCurveDisplay.from_evaluation(measured[1])
+
+
+def test_critical_difference_shows_ranks_and_groups(measured):
+    comparison = measured[1].compare(budget=4)
+    display = CriticalDifferenceDisplay.from_comparison(comparison)
+    panel = display.figure_.axes[0]
+    np.testing.assert_allclose(panel.lines[0].get_xdata(), comparison.mean_ranks)
+    assert len(panel.lines) == 1 + len(comparison.groups())
+    assert "Friedman p = " in panel.get_title(loc="left")
+
+
+def test_win_rates_of_a_pair_sum_to_one(measured):
+    table = WinRateDisplay.from_values(measured[1].blocks(budget=4)).table
+    off = ~np.eye(len(table), dtype=bool)
+    np.testing.assert_allclose((table + table.T).to_numpy()[off], 1)
+    assert np.isnan(np.diagonal(table)).all()
+
+
+def test_regret_distribution_rises_to_one(measured):
+    display = RegretDistributionDisplay.from_evaluation(measured[1], budget=2)
+    for line in display.figure_.axes[0].lines:
+        share = line.get_ydata()
+        assert (np.diff(share) >= 0).all()
+        assert (share[0], share[-1]) == (0, 1)
+    rows = measured[1].per_task.query("budget == 2 and learner == 'portfolio'").set_index("task")
+    expected = rows["normalized_regret"].sort_index()
+    pd.testing.assert_series_equal(display.table["portfolio"], expected, check_names=False)

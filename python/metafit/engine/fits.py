@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -43,8 +44,9 @@ class Axes:
 
     def shape(self, array: NDArray[Any]) -> NDArray[Any]:
         """Drop the axes task, subset and alpha (the first three) of an array where they do not exist."""
-        index = [slice(None) if exists else 0 for exists in (self.task, self.subset, self.alpha)]
-        return np.asarray(array[tuple(index)])
+        every = slice(None)
+        index = (every if self.task else 0, every if self.subset else 0, every if self.alpha else 0)
+        return np.asarray(array[index])
 
     def dims(self, keep: str) -> dict[str, tuple[str, ...]]:
         """Axes of every array."""
@@ -91,7 +93,7 @@ class Fits:
         """Axes as above, then classes and features; with keep="best" the axes task and subset alone."""
         kept = self.shape[:2] if self.keep == "best" else self.shape
         flat = self.core.take_coef()
-        width = len(flat) // (int(np.prod(kept)) * self.n_classes)
+        width = len(flat) // (math.prod(kept) * self.n_classes)
         return flat.reshape(*kept, *self._of_classes, width)
 
     @cached_property
@@ -123,7 +125,7 @@ class Fits:
     def reason(self) -> NDArray[Any]:
         """Why fits failed."""
         reasons = self.reasons
-        texts = np.zeros(int(np.prod(self.shape)), dtype=f"U{max(map(len, reasons.values()), default=1)}")
+        texts = np.zeros(math.prod(self.shape), dtype=f"U{max(map(len, reasons.values()), default=1)}")
         texts[list(reasons)] = list(reasons.values())
         return texts.reshape(self.shape)
 
@@ -160,8 +162,8 @@ class Fits:
             return None
         if key in ("coef", "intercept") and self.keep == "best":
             return self._of_best(key, at)[slice(None) if axes.task else 0]
-        splits = np.moveaxis(getattr(self, key)[at], 2, 3)
-        return axes.shape(splits[:, :, :, 1:] if of_folds else splits[:, :, :, 0])
+        array = getattr(self, key)
+        return axes.shape(array[at, :, 1:].swapaxes(2, 3) if of_folds else array[at, :, 0])
 
     def _holds(self, key: str, of_folds: bool) -> bool:
         return self.keep == "coef" or (self.keep == "best" and not of_folds)

@@ -28,6 +28,7 @@ __all__ = [
     "CoreFits",
     "Split",
     "Table",
+    "all_finite",
     "as_recipe",
     "predictions",
     "run_cells",
@@ -242,6 +243,17 @@ def predictions(loss: Loss, eta: Floats) -> Floats:
     array([[0.5, 0.5]])
     """
     return _core.predictions(loss.name, loss.parameters, np.ravel(eta)).reshape(np.shape(eta))
+
+
+def all_finite(array: Floats) -> bool:
+    """Say whether an array of any shape holds neither infinity nor NaN.
+
+    Examples
+    --------
+    >>> all_finite(np.array([[0.0, 1e308]])), all_finite(np.array([np.nan]))
+    (True, False)
+    """
+    return _core.all_finite(array)
 
 
 def two_labels(array: NDArray[Any]) -> tuple[NDArray[Any], Floats] | None:

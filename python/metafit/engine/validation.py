@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral
 from typing import Any
 
@@ -15,7 +15,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
 
-from metafit.engine.native import two_labels
+from metafit.engine.native import all_finite, two_labels
 from metafit.strategies.losses import Loss
 from metafit.tasks.frames import refuse_masked, refuse_repeated_names
 
@@ -81,10 +81,7 @@ def _is_plain(values: Any, n_axes: int) -> bool:
         return False
     if not (values.flags.c_contiguous or values.flags.f_contiguous) or 0 in values.strides:
         return False
-    flat = values.ravel("K")
-    # a sum of squares is finite only if every entry is; large finite ones are left to the second look
-    with np.errstate(over="ignore"):
-        return math.isfinite(flat.dot(flat))
+    return all_finite(values)
 
 
 def _from_sparse(X: Any) -> tuple[Any, list[str]]:
@@ -108,7 +105,12 @@ def _from_sparse(X: Any) -> tuple[Any, list[str]]:
 
 
 def _numbered(n_columns: int) -> list[str]:
-    return [f"x{j}" for j in range(n_columns)]
+    return list(_first_names(n_columns))
+
+
+@lru_cache(maxsize=4)
+def _first_names(n_columns: int) -> tuple[str, ...]:
+    return tuple(f"x{j}" for j in range(n_columns))
 
 
 def _from_frame(frame: nw.DataFrame[Any]) -> tuple[Floats, list[str]]:
@@ -158,10 +160,8 @@ def _to_float(array: NDArray[Any], argument: str) -> Floats:
 def _check_values(matrix: Floats, names: Sequence[str], allow_missing: bool) -> None:
     if matrix.shape[0] == 0:
         raise ValueError("X has no rows")
-    # a sum is finite only if every entry is; overflow of large finite ones is settled by the second look
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(matrix.sum()):
-            return
+    if all_finite(matrix):
+        return
     for kind, bad in (("infinity", np.isinf(matrix)), ("NaN", np.isnan(matrix))):
         if bad.any() and not (kind == "NaN" and allow_missing):
             row, column = np.argwhere(bad)[0]

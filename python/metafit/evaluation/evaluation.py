@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from metafit.evaluation.bootstrap import cluster_weights, interval, weighted_means
+from metafit.evaluation.significance import Comparison, Posthoc, compare
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -112,6 +113,77 @@ class Evaluation:
         order = {name: place for place, name in enumerate(table["learner"].drop_duplicates())}
         by = table.assign(place=table["learner"].map(order)).sort_values(["kind", "place", "budget"], kind="stable")
         return by.drop(columns="place").reset_index(drop=True)
+
+    def blocks(
+        self, figure: str = "normalized_regret", *, budget: int | None = None, kind: str | None = None
+    ) -> pd.DataFrame:
+        """Give a figure by family and learner, the table that tests compare.
+
+        Tasks of one family are alike, and would count as evidence more than once: a family is one block, with the mean
+        over its tasks and repeats.
+
+        Parameters
+        ----------
+        figure : {"normalized_regret", "regret", "loss", "rank"}
+        budget : int, optional
+            The least that was evaluated by default.
+        kind : str, optional
+            May be left out where there is only one.
+
+        Returns
+        -------
+        DataFrame
+            Index family, columns learner. The noise ceiling is no learner.
+
+        Raises
+        ------
+        ValueError
+            If there is no such figure, budget or kind, or several kinds and none is named.
+        """
+        kinds = list(self.per_task["kind"].unique())
+        budget = min(self.budgets) if budget is None else budget
+        kind = kinds[0] if kind is None and len(kinds) == 1 else kind
+        figures = ["normalized_regret", "regret", "loss", "rank"]
+        for name, value, known in (
+            ("figure", figure, figures),
+            ("budget", budget, self.budgets),
+            ("kind", kind, kinds),
+        ):
+            if value not in known:
+                raise ValueError(f"{name}={value!r}: choose one of {list(known)}")
+        rows = self.per_task
+        rows = rows[(rows["kind"] == kind) & (rows["budget"] == budget) & (rows["learner"] != CEILING)]
+        names = list(rows["learner"].unique())
+        return rows.groupby(["family", "learner"])[figure].mean().unstack("learner")[names].rename_axis(columns=None)
+
+    def compare(
+        self,
+        figure: str = "normalized_regret",
+        *,
+        budget: int | None = None,
+        kind: str | None = None,
+        posthoc: Posthoc = "wilcoxon_holm",
+        alpha: float = 0.05,
+    ) -> Comparison:
+        """Test whether the learners differ over families of tasks.
+
+        Parameters
+        ----------
+        figure, budget, kind
+            As in `blocks`.
+        posthoc, alpha
+            As in `metafit.evaluation.compare`.
+
+        Returns
+        -------
+        Comparison
+
+        Raises
+        ------
+        ValueError
+            As `blocks`, and for fewer than two families.
+        """
+        return compare(self.blocks(figure, budget=budget, kind=kind), posthoc=posthoc, alpha=alpha)
 
     def _summary_of(self, kind: str, level: float) -> pd.DataFrame:
         rows = self.per_task[self.per_task["kind"] == kind]

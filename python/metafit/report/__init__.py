@@ -1,7 +1,20 @@
 """Reports: pictures and a page. Pictures need matplotlib: ``pip install 'metafit[report]'``."""
 
-from metafit.report.heat_map import heat_map
-from metafit.report.regret_curve import regret_curve
+from metafit.report._matplotlib import Display
+from metafit.report.critical_difference import CriticalDifferenceDisplay
+from metafit.report.heat_map import HeatMapDisplay
+from metafit.report.regret_curve import RegretCurveDisplay
+from metafit.report.regret_distribution import RegretDistributionDisplay
 from metafit.report.summary import summary_page, write_report
+from metafit.report.win_rates import WinRateDisplay
 
-__all__ = ["heat_map", "regret_curve", "summary_page", "write_report"]
+__all__ = [
+    "CriticalDifferenceDisplay",
+    "Display",
+    "HeatMapDisplay",
+    "RegretCurveDisplay",
+    "RegretDistributionDisplay",
+    "WinRateDisplay",
+    "summary_page",
+    "write_report",
+]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
+
+import pandas as pd
 
 # Okabe and Ito, Color Universal Design, 2008: colour-blind readers tell them apart; its yellow is too pale
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -40,3 +43,18 @@ def styled() -> Iterator[Any]:
         raise ImportError("pictures need matplotlib: pip install 'metafit[report]'") from error
     with mpl.rc_context(_STYLE):
         yield Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Display:
+    """A picture with the numbers it shows.
+
+    Attributes
+    ----------
+    table : DataFrame
+        What is drawn.
+    figure_ : matplotlib.figure.Figure
+    """
+
+    table: pd.DataFrame
+    figure_: Any

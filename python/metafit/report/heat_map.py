@@ -2,59 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from metafit.report._matplotlib import styled
+from metafit.report._matplotlib import Display, styled
 from metafit.scores import Scores
 
 _HOLE, _FAILURE = "#FFFFFF", "#D55E00"
 _LABELLED = 200
 
 
-def heat_map(scores: Scores, seed: int | None = None, max_label: int = 48) -> Any:
-    """Draw the normalised regret of each strategy on each task, a panel per kind.
+class HeatMapDisplay(Display):
+    """Normalised regret of each strategy on each task, a panel per kind; made by `from_scores`."""
 
-    Strategies run from the lowest mean regret to the highest, tasks so that like stands by like. Dark is good,
-    on a scale of square roots, for it is the small regrets that tell good strategies apart. Cells with a
-    failure are orange, holes white.
+    @classmethod
+    def from_scores(cls, scores: Scores, seed: int | None = None, max_label: int = 48) -> Self:
+        """Draw a table of scores.
 
-    Parameters
-    ----------
-    scores : Scores
-    seed : int, optional
-        Only this fold seed.
-    max_label : int
-        Longer names are cut.
+        Strategies run from the lowest mean regret to the highest, tasks so that like stands by like. Dark is good,
+        on a scale of square roots, for it is the small regrets that tell good strategies apart. Cells with a
+        failure are orange, holes white.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
+        Parameters
+        ----------
+        scores : Scores
+        seed : int, optional
+            Only this fold seed.
+        max_label : int
+            Longer names are cut.
 
-    Raises
-    ------
-    ImportError
-        Without matplotlib.
-    """
-    parts = [scores.of_kind(kind) for kind in scores.kinds]
-    with styled() as figure_class:
-        sizes = [(_inches(len(part.strategies)), _inches(len(part.tasks))) for part in parts]
-        width = sum(across for across, _ in sizes) + 2.6 * len(parts) + 0.8
-        height = max(down for _, down in sizes) + 3.2
-        figure = figure_class(figsize=(width, height), layout="constrained")
-        ratios = [across + 1.8 for across, _ in sizes]
-        panels = figure.subplots(1, len(parts), squeeze=False, width_ratios=ratios)[0]
-        for panel, part in zip(panels, parts, strict=True):
-            image = _draw(panel, part, seed, max_label)
-        ticks = [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.7, 1]
-        shrink = min(1.0, 3.5 / height)
-        bar = figure.colorbar(image, ax=panels, shrink=shrink, pad=0.01, aspect=25, ticks=ticks, format="%g")
-        bar.set_label("normalised regret (0 best, 1 no skill)")
-        figure.legend(handles=_keys(), loc="outside upper left", ncols=2)
-    return figure
+        Returns
+        -------
+        HeatMapDisplay
+            Its table holds the regrets, index task, columns strategy.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        parts = [scores.of_kind(kind) for kind in scores.kinds]
+        with styled() as figure_class:
+            sizes = [(_inches(len(part.strategies)), _inches(len(part.tasks))) for part in parts]
+            width = sum(across for across, _ in sizes) + 2.6 * len(parts) + 0.8
+            height = max(down for _, down in sizes) + 3.2
+            figure = figure_class(figsize=(width, height), layout="constrained")
+            ratios = [across + 1.8 for across, _ in sizes]
+            panels = figure.subplots(1, len(parts), squeeze=False, width_ratios=ratios)[0]
+            for panel, part in zip(panels, parts, strict=True):
+                image = _draw(panel, part, seed, max_label)
+            ticks = [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.7, 1]
+            shrink = min(1.0, 3.5 / height)
+            bar = figure.colorbar(image, ax=panels, shrink=shrink, pad=0.01, aspect=25, ticks=ticks, format="%g")
+            bar.set_label("normalised regret (0 best, 1 no skill)")
+            figure.legend(handles=_keys(), loc="outside upper left", ncols=2)
+        return cls(scores.regret(seed), figure)
 
 
 def _inches(n: int) -> float:

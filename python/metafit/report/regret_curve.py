@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
 from metafit.evaluation import Evaluation
-from metafit.report._matplotlib import COLOURS, GREY, INK, styled
+from metafit.report._matplotlib import COLOURS, GREY, INK, Display, styled
 
 _BASELINES = {
     "single_best": {"color": INK, "linestyle": "--", "marker": "s", "label": "single best"},
@@ -25,42 +25,48 @@ _LABELS = {
 }
 
 
-def regret_curve(evaluation: Evaluation, metric: str = "normalized_regret", level: float = 0.95) -> Any:
-    """Draw a figure of an evaluation against the budget, a panel per kind.
+class RegretCurveDisplay(Display):
+    """A figure of an evaluation against the budget, a panel per kind; made by `from_evaluation`."""
 
-    Bars are bootstrap intervals over families. The shaded floor is the noise ceiling: what not even somebody
-    who knew all losses on the selecting folds could undercut.
+    @classmethod
+    def from_evaluation(cls, evaluation: Evaluation, metric: str = "normalized_regret", level: float = 0.95) -> Self:
+        """Draw a figure of `Evaluation.curve`.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-    metric : str
-        A figure of `Evaluation.summary`.
-    level : float
+        Bars are bootstrap intervals over families. The shaded floor is the noise ceiling: what not even somebody
+        who knew all losses on the selecting folds could undercut.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        ``figure.savefig("regret.png")`` writes it.
+        Parameters
+        ----------
+        evaluation : Evaluation
+        metric : str
+            A figure of `Evaluation.summary`.
+        level : float
 
-    Raises
-    ------
-    ImportError
-        Without matplotlib.
-    """
-    table = evaluation.curve(metric, level=level)
-    kinds = list(table["kind"].unique())
-    with styled() as figure_class:
-        figure = figure_class(figsize=(5.2 * len(kinds) + 1.6, 4.2), layout="constrained")
-        panels = figure.subplots(1, len(kinds), squeeze=False, sharey=metric.endswith("regret"))[0]
-        for panel, kind in zip(panels, kinds, strict=True):
-            _draw(panel, table[table["kind"] == kind], metric, evaluation.budgets)
-            n_tasks = evaluation.per_task.loc[evaluation.per_task["kind"] == kind, "task"].nunique()
-            panel.set_title(f"{kind}: {n_tasks} tasks left out" if kind != "unknown" else f"{n_tasks} tasks left out")
-        panels[0].set_ylabel(_LABELS[metric])
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper")
-    return figure
+        Returns
+        -------
+        RegretCurveDisplay
+            ``display.figure_.savefig("regret.png")`` writes it.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        table = evaluation.curve(metric, level=level)
+        kinds = list(table["kind"].unique())
+        with styled() as figure_class:
+            figure = figure_class(figsize=(5.2 * len(kinds) + 1.6, 4.2), layout="constrained")
+            panels = figure.subplots(1, len(kinds), squeeze=False, sharey=metric.endswith("regret"))[0]
+            for panel, kind in zip(panels, kinds, strict=True):
+                _draw(panel, table[table["kind"] == kind], metric, evaluation.budgets)
+                n_tasks = evaluation.per_task.loc[evaluation.per_task["kind"] == kind, "task"].nunique()
+                panel.set_title(
+                    f"{kind}: {n_tasks} tasks left out" if kind != "unknown" else f"{n_tasks} tasks left out"
+                )
+            panels[0].set_ylabel(_LABELS[metric])
+            handles, labels = panels[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside right upper")
+        return cls(table, figure)
 
 
 def _draw(panel: Any, table: pd.DataFrame, metric: str, budgets: tuple[int, ...]) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from metafit.evaluation import BASELINES, CEILING, SINGLE_BEST, Evaluation, count_wins
-from metafit.report.heat_map import heat_map
-from metafit.report.regret_curve import regret_curve
+from metafit.report.heat_map import HeatMapDisplay
+from metafit.report.regret_curve import RegretCurveDisplay
 from metafit.scores import Scores
 
 _COLUMNS = {
@@ -56,9 +56,12 @@ def write_report(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    pictures = {"regret.png": regret_curve(evaluation), "heat_map.png": heat_map(scores)}
-    for name, figure in pictures.items():
-        figure.savefig(directory / name)
+    pictures = {
+        "regret.png": RegretCurveDisplay.from_evaluation(evaluation),
+        "heat_map.png": HeatMapDisplay.from_scores(scores),
+    }
+    for name, display in pictures.items():
+        display.figure_.savefig(directory / name)
     evaluation.summary().to_csv(directory / "evaluation.csv", index=False)
     captions = {
         "regret.png": "Regret against the number of strategies tried, on tasks left out",

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::members::{losses, penalties, penalty_shape, predictions, two_labels};
+    use super::members::{all_finite, losses, penalties, penalty_shape, predictions, two_labels};
     #[pymodule_export]
     use super::request::{Recipe, Table};
     #[pymodule_export]

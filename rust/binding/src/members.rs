@@ -1,11 +1,12 @@
 use metafit_core::loss::{Kind, LossKind};
 use metafit_core::penalty::PenaltyKind;
 use metafit_core::registry::Spec;
-use numpy::{PyArray1, PyReadonlyArray1};
+use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errors::to_python;
+use crate::request::FEW_VALUES;
 
 /// Descriptions of all losses, from which Python makes its classes.
 #[pyfunction]
@@ -55,6 +56,19 @@ pub fn predictions<'py>(
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let kind = LossKind::named(loss, &parameters).map_err(to_python)?;
     Ok(PyArray1::from_vec(py, kind.means(eta.as_array().iter().copied())))
+}
+
+/// Whether every entry is finite.
+#[pyfunction]
+pub fn all_finite(py: Python<'_>, values: PyReadonlyArrayDyn<'_, f64>) -> bool {
+    let values = values.as_array();
+    // some at a time, without a branch for each
+    let of_chunk = |chunk: &[f64]| chunk.iter().fold(true, |all, v| all & v.is_finite());
+    let look = || match values.as_slice_memory_order() {
+        Some(flat) => flat.chunks(256).all(of_chunk),
+        None => values.iter().all(|v| v.is_finite()),
+    };
+    if values.len() < FEW_VALUES { look() } else { py.detach(look) }
 }
 
 /// The two values that occur, ascending, and 0 or 1 for each entry; none where there are not two.

@@ -3,20 +3,21 @@ use std::sync::Arc;
 use metafit_core::loss::LossKind;
 use metafit_core::penalty::{Penalty, PenaltyKind};
 use metafit_core::solver::Solver;
-use metafit_core::{Cell, Csc, Error, Features, Split};
+use metafit_core::{Cell, Csc, Features, Split};
 use numpy::ndarray::ArrayView1;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::to_python;
+use crate::run::reserve;
 
 /// One table in the engine's own layout.
 #[pyclass(frozen, module = "metafit._core")]
 pub struct Table(pub Arc<metafit_core::Table>);
 
 /// Values that are looked at sooner than others could use the time.
-const FEW_VALUES: usize = 10_000;
+pub const FEW_VALUES: usize = 10_000;
 
 type Floats<'py> = PyReadonlyArray1<'py, f64>;
 type Ints<'py> = PyReadonlyArray1<'py, i64>;
@@ -46,14 +47,12 @@ impl Table {
     ) -> PyResult<Self> {
         let x = x.as_array();
         let (n, p) = x.dim();
-        let mut columns = Vec::new();
-        let bytes = n.saturating_mul(p).saturating_mul(size_of::<f64>());
-        columns.try_reserve_exact(n * p).map_err(|_| to_python(Error::OutOfMemory { bytes }))?;
-        match x.as_slice() {
-            Some(rows) if p > 0 => transpose(rows, n, p, &mut columns),
+        reserve(n.saturating_mul(p).saturating_mul(size_of::<f64>())).map_err(to_python)?;
+        let columns = match x.as_slice() {
+            Some(rows) if p > 0 => transpose(rows, n, p),
             // iterating the transpose visits columns one after another whatever the strides
-            _ => columns.extend(x.t().iter()),
-        }
+            _ => x.t().iter().copied().collect(),
+        };
         let (y, weights, offset) = (floats(&y), to_vec(weights), to_vec(offset));
         let make = || metafit_core::Table::new(n, p, columns, y, weights, offset);
         let table = if n * p < FEW_VALUES { make() } else { py.detach(make) };
@@ -120,18 +119,17 @@ impl Table {
     }
 }
 
-/// Columns of a matrix stored row by row, some at a time so that the lines read for one serve the next.
-fn transpose(rows: &[f64], n: usize, p: usize, columns: &mut Vec<f64>) {
-    const AT_ONCE: usize = 8;
-    columns.resize(n * p, 0.0);
-    for (block, out) in columns.chunks_mut(n * AT_ONCE).enumerate() {
-        for (i, row) in rows.chunks_exact(p).enumerate() {
-            let values = &row[block * AT_ONCE..];
-            for (column, value) in out.chunks_exact_mut(n).zip(values) {
-                column[i] = *value;
-            }
+/// Columns of a matrix stored row by row, of some rows at a time, which stay in cache until all columns have them.
+fn transpose(rows: &[f64], n: usize, p: usize) -> Vec<f64> {
+    const AT_ONCE: usize = 128;
+    let mut columns = vec![0.0; n * p];
+    for (block, rows) in rows.chunks(AT_ONCE * p).enumerate() {
+        for (j, column) in columns.chunks_exact_mut(n).enumerate() {
+            let out = column[block * AT_ONCE..].iter_mut();
+            out.zip(rows[j..].iter().step_by(p)).for_each(|(out, value)| *out = *value);
         }
     }
+    columns
 }
 
 /// What is fitted, whatever the rows, columns and strengths.

@@ -62,18 +62,18 @@ pub(crate) fn fill(out: &mut [f64], fill: impl Fn(Range<usize>, &mut [f64]) + Sy
     }
 }
 
-/// The same of two values a row; returns what `fill` says of each block.
-pub(crate) fn fill_pair(
-    first: &mut [f64],
-    second: &mut [f64],
-    fill: impl Fn(Range<usize>, &mut [f64], &mut [f64]) -> f64 + Sync,
-) -> Vec<f64> {
-    let place = |(b, (first, second)): (usize, (&mut [f64], &mut [f64]))| {
-        fill(b * BLOCK..b * BLOCK + first.len(), first, second)
-    };
-    if first.len() > BLOCK && SHARES.get() {
-        first.par_chunks_mut(BLOCK).zip(second.par_chunks_mut(BLOCK)).enumerate().map(place).collect()
+/// The same of several values a row, told where a block starts; returns what `fill` says of each block.
+pub(crate) fn fill_all<const N: usize, T: Send>(
+    out: [&mut [f64]; N],
+    fill: impl Fn(usize, [&mut [f64]; N]) -> T + Sync,
+) -> Vec<T> {
+    let count = out.first().map_or(0, |out| out.len().div_ceil(BLOCK));
+    let mut rest = out.map(|out| out.chunks_mut(BLOCK));
+    let parts: Vec<_> = (0..count).map(|_| rest.each_mut().map(|rest| rest.next().unwrap_or_default())).collect();
+    let place = |(b, part): (usize, [&mut [f64]; N])| fill(b * BLOCK, part);
+    if count > 1 && SHARES.get() {
+        parts.into_par_iter().with_max_len(1).enumerate().map(place).collect()
     } else {
-        first.chunks_mut(BLOCK).zip(second.chunks_mut(BLOCK)).enumerate().map(place).collect()
+        parts.into_iter().enumerate().map(place).collect()
     }
 }

@@ -16,7 +16,7 @@ use crate::solver::Model;
 /// Gap of the model's position `b`; infinite where no dual point is feasible. Where the share of the penalty alone is
 /// beyond `far`, that share: it costs no pass over the rows.
 pub fn duality_gap(model: &mut impl Model, penalty: &ScaledPenalty, b: &[f64], far: f64) -> f64 {
-    if let Some(gap) = model.short_gap(penalty, b) {
+    if let Some(gap) = model.short_gap(penalty, b, far) {
         return if gap.is_nan() { f64::INFINITY } else { gap };
     }
     let free = penalty.directions(b);

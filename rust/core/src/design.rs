@@ -11,6 +11,7 @@ use crate::columns::{Column, WRITTEN_OUT};
 use crate::matrix::{Places, Values};
 use crate::moments::{ColumnStats, gather, mean_observed, weighted_rows, weights_of};
 use crate::problem::{Features, Table};
+use crate::simd::moments_about;
 
 /// Training rows in solver coordinates.
 pub struct Design {
@@ -65,7 +66,7 @@ impl Design {
             offset: rows.iter().map(|&i| table.offset_of(i)).collect(),
         };
         if is_kept {
-            design.keep_in_table(table, &weights, centred);
+            design.keep_in_table(table, centred);
             return design;
         }
         let places = table.is_sparse().then(|| Places::new(table.n_rows(), &rows));
@@ -80,14 +81,8 @@ impl Design {
         design
     }
 
-    fn keep_in_table(&mut self, table: &Table, weights: &[f64], centred: bool) {
-        let spreads = blocks::each(table.n_columns(), |j| {
-            let values = table.column(j).stored();
-            let mean = mean_observed(values, weights);
-            let square = |(v, w): (&f64, &f64)| w * (v - mean) * (v - mean);
-            let sd = values.iter().zip(&self.omega).map(square).sum::<f64>().sqrt();
-            Spread { mean, sd, constant: values.iter().all(|v| *v == values[0]) }
-        });
+    fn keep_in_table(&mut self, table: &Table, centred: bool) {
+        let spreads = blocks::each(table.n_columns(), |j| dense_spread(table.column(j).stored(), &self.omega));
         for Spread { mean, sd, constant } in spreads {
             let scale = solver_scale(sd, if centred { 0.0 } else { mean });
             self.columns.push(Kept::InTable(if centred { mean } else { 0.0 }, scale));
@@ -171,6 +166,22 @@ struct Spread {
     mean: f64,
     sd: f64,
     constant: bool,
+}
+
+/// Of a value on every row, all weights being 1 in sum, in one pass: about the mean of a few rows, which lies within the
+/// spread and not at 0, and by blocks, so that rounding does not grow with the number of rows.
+fn dense_spread(values: &[f64], omega: &[f64]) -> Spread {
+    const FEW: usize = 256;
+    let (few, few_omega) = (&values[..values.len().min(FEW)], &omega[..values.len().min(FEW)]);
+    let rough = mean_observed(few, few_omega);
+    let (mut first, mut second, mut constant) = (0.0, 0.0, true);
+    for (values_here, omega) in values.chunks(FEW).zip(omega.chunks(FEW)) {
+        let sums = moments_about(values_here, rough, omega);
+        (first, second) = (first + sums.0, second + sums.1);
+        constant &= values_here.iter().fold(true, |same, v| same & (*v == values[0]));
+    }
+    let sd = (second - first * first).max(0.0).sqrt();
+    Spread { mean: rough + first, sd: if constant { 0.0 } else { sd }, constant }
 }
 
 /// Of stored values and zeros on all other rows, of which there is at least one, with weight `zeros`; all weights are

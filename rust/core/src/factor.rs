@@ -7,6 +7,8 @@ use faer::linalg::cholesky::llt;
 use faer::{MatMut, Par};
 use pulp::{Arch, Simd, WithSimd};
 
+use crate::simd::{dot, multiply};
+
 /// Columns start at multiples of this many numbers: whole registers of any instruction set.
 const LANES: usize = 8;
 /// Columns that are brought up to date together.
@@ -25,8 +27,10 @@ pub struct Factor {
     inverse: Vec<f64>,
     /// Its diagonal in units of that of the matrix: 1 for orthogonal columns, near 0 for dependent ones.
     shares: Vec<f64>,
-    /// The right-hand side, padded.
+    /// Right-hand sides, padded.
     rhs: Vec<f64>,
+    /// One of them by the diagonal of L.
+    scaled: Vec<f64>,
 }
 
 /// Length of a column with its padding.
@@ -69,29 +73,51 @@ impl Factor {
         whole
     }
 
-    /// Takes one more column of the matrix, its entries at the columns before and on the diagonal; false if its pivot is
-    /// not positive.
-    pub fn append(&mut self, entries: &[f64]) -> bool {
-        let k = self.k;
-        self.rhs.clear();
-        self.rhs.extend_from_slice(&entries[..k]);
-        self.rhs.resize(self.stride, 0.0);
-        let mut pivot = entries[k];
-        let Self { below, inverse, rhs: x, stride, .. } = self;
-        Arch::new().dispatch(Forward { below, inverse, x, stride: *stride });
-        for ((column, inverse), x) in below.chunks_exact_mut(*stride).zip(&*inverse).zip(&*x) {
-            column[k] = *x;
-            pivot -= x * x * inverse;
-        }
-        if pivot.is_nan() || pivot <= 0.0 {
+    /// Takes some more columns of the matrix, of which `write` puts the entries at the columns before and on the diagonal
+    /// into place; false, and none taken, if a pivot is not positive.
+    pub fn extend(&mut self, count: usize, mut write: impl FnMut(usize, &mut [f64])) -> bool {
+        let (k, stride) = (self.k, self.stride);
+        let mut columns = std::mem::take(&mut self.rhs);
+        columns.clear();
+        columns.resize(count * stride, 0.0);
+        columns.chunks_exact_mut(stride).enumerate().for_each(|(q, column)| write(q, &mut column[..=k + q]));
+        let Self { below, inverse, .. } = self;
+        Arch::new().dispatch(Forward { below, inverse, x: &mut columns, stride });
+        let whole = (0..count).all(|q| {
+            let (before, rest) = columns.split_at_mut(q * stride);
+            self.take(before, &mut rest[..=k + q])
+        });
+        if !whole {
             self.truncate(k);
+        }
+        self.rhs = columns;
+        whole
+    }
+
+    /// Takes a column that has met all but the last ones, which are those `before`.
+    fn take(&mut self, before: &[f64], column: &mut [f64]) -> bool {
+        let (at, stride) = (self.k, self.stride);
+        let first = at - before.len() / stride;
+        for (p, other) in (first..at).zip(before.chunks_exact(stride)) {
+            column[p] -= self.product(&other[..p], &column[..p]);
+        }
+        let pivot = column[at] - self.product(&column[..at], &column[..at]);
+        if pivot.is_nan() || pivot <= 0.0 {
             return false;
         }
-        self.shares.push(pivot / entries[k]);
+        self.below.chunks_exact_mut(stride).zip(&*column).for_each(|(out, value)| out[at] = *value);
+        self.shares.push(pivot / column[at]);
         self.inverse.push(pivot.recip());
-        self.below.resize((k + 1) * self.stride, 0.0);
-        self.k = k + 1;
+        self.below.resize((at + 1) * stride, 0.0);
+        self.k = at + 1;
         true
+    }
+
+    /// `a' D^-1 b`.
+    fn product(&mut self, a: &[f64], b: &[f64]) -> f64 {
+        self.scaled.resize(a.len(), 0.0);
+        multiply(a, &self.inverse[..a.len()], &mut self.scaled);
+        dot(&self.scaled, b)
     }
 
     /// Forgets all columns from the k-th on.
@@ -129,7 +155,7 @@ impl Factor {
         self.rhs.extend_from_slice(rhs);
         self.rhs.resize(self.stride, 0.0);
         let Self { below, inverse, rhs: x, stride, .. } = self;
-        Arch::new().dispatch(Forward { below, inverse, x, stride: *stride });
+        Arch::new().dispatch(Forward { below, inverse, x: &mut *x, stride: *stride });
         x.iter_mut().zip(&*inverse).for_each(|(x, inverse)| *x *= inverse);
         Arch::new().dispatch(Backward { below, inverse, x, stride: *stride });
         rhs.copy_from_slice(&self.rhs[..rhs.len()]);
@@ -211,7 +237,7 @@ fn take_products<S: Simd>(
     }
 }
 
-/// `x = D L^-1 x`, with columns of L.
+/// `x = D L^-1 x` for one vector after another, with columns of L: four of them are read for all vectors at once.
 struct Forward<'a> {
     below: &'a [f64],
     inverse: &'a [f64],
@@ -224,16 +250,44 @@ impl WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let rows = padded(self.inverse.len());
-        for (j, (column, inverse)) in self.below.chunks_exact(self.stride.max(1)).zip(self.inverse).enumerate() {
-            let start = j / LANES * LANES;
-            let scale = simd.splat_f64s(-self.x[j] * inverse);
-            let (x, l) = (&mut self.x[start..rows], &column[start..rows]);
-            for (x, l) in S::as_mut_simd_f64s(x).0.iter_mut().zip(S::as_simd_f64s(l).0) {
-                *x = simd.mul_add_e_f64s(scale, *l, *x);
-            }
+        let (k, stride) = (self.inverse.len(), self.stride.max(1));
+        for first in (0..k).step_by(PANEL) {
+            let columns = &self.below[first * stride..k.min(first + PANEL) * stride];
+            let inverse = &self.inverse[first..k.min(first + PANEL)];
+            self.x.chunks_exact_mut(stride).for_each(|x| forward(simd, columns, inverse, &mut x[..padded(k)], first));
         }
     }
+}
+
+/// Solves for the entries of x that stand beside the diagonal of a panel, before which L has `first` columns, and takes
+/// from the others what they take.
+#[inline(always)]
+fn forward<S: Simd>(simd: S, columns: &[f64], inverse: &[f64], x: &mut [f64], first: usize) {
+    let (m, rows) = (inverse.len(), first / LANES * LANES..x.len());
+    let stride = columns.len() / m;
+    let mut scale = [0.0; PANEL];
+    for a in 0..m {
+        scale[a] = -x[first + a] * inverse[a];
+        (a + 1..m).for_each(|b| x[first + b] += scale[a] * columns[a * stride + first + b]);
+    }
+    let mut solved = [0.0; PANEL];
+    solved[..m].copy_from_slice(&x[first..first + m]);
+    let below = |a: usize| S::as_simd_f64s(&columns[a * stride..][rows.clone()]).0;
+    let rest = S::as_mut_simd_f64s(&mut x[rows.clone()]).0;
+    if m == PANEL {
+        let scale = scale.map(|s| simd.splat_f64s(s));
+        let values = below(0).iter().zip(below(1)).zip(below(2).iter().zip(below(3)));
+        for (x, ((a, b), (c, d))) in rest.iter_mut().zip(values) {
+            let two = simd.mul_add_e_f64s(scale[1], *b, simd.mul_add_e_f64s(scale[0], *a, *x));
+            *x = simd.mul_add_e_f64s(scale[3], *d, simd.mul_add_e_f64s(scale[2], *c, two));
+        }
+    } else {
+        for a in 0..m {
+            let scale = simd.splat_f64s(scale[a]);
+            rest.iter_mut().zip(below(a)).for_each(|(x, l)| *x = simd.mul_add_e_f64s(scale, *l, *x));
+        }
+    }
+    x[first..first + m].copy_from_slice(&solved[..m]);
 }
 
 /// `x = (L D^-1)'^-1 x`, with rows of the transpose of L.
@@ -249,16 +303,36 @@ impl WithSimd for Backward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let rows = padded(self.inverse.len());
-        for (j, (column, inverse)) in self.below.chunks_exact(self.stride.max(1)).zip(self.inverse).enumerate().rev() {
-            let start = j / LANES * LANES;
-            let mut sum = simd.splat_f64s(0.0);
-            let (x, l) = (&self.x[start..rows], &column[start..rows]);
-            for (x, l) in S::as_simd_f64s(x).0.iter().zip(S::as_simd_f64s(l).0) {
-                sum = simd.mul_add_e_f64s(*x, *l, sum);
-            }
-            self.x[j] -= simd.reduce_sum_f64s(sum) * inverse;
+        let (k, stride) = (self.inverse.len(), self.stride.max(1));
+        for first in (0..k).step_by(PANEL).rev() {
+            let columns = &self.below[first * stride..k.min(first + PANEL) * stride];
+            let inverse = &self.inverse[first..k.min(first + PANEL)];
+            backward(simd, columns, inverse, &mut self.x[..padded(k)], first);
         }
+    }
+}
+
+/// Solves for the entries of x that stand beside the diagonal of a panel, given those below it.
+#[inline(always)]
+fn backward<S: Simd>(simd: S, columns: &[f64], inverse: &[f64], x: &mut [f64], first: usize) {
+    let (m, rows) = (inverse.len(), first / LANES * LANES..x.len());
+    let stride = columns.len() / m;
+    let mut own = [0.0; PANEL];
+    own[..m].copy_from_slice(&x[first..first + m]);
+    x[first..first + m].fill(0.0);
+    let rest = S::as_simd_f64s(&x[rows.clone()]).0;
+    let mut sums = [simd.splat_f64s(0.0); PANEL];
+    // of a panel that is not whole the last column stands for those that are not there
+    let [l0, l1, l2, l3] = std::array::from_fn(|a| S::as_simd_f64s(&columns[a.min(m - 1) * stride..][rows.clone()]).0);
+    for ((x, (a, b)), (c, d)) in rest.iter().zip(l0.iter().zip(l1)).zip(l2.iter().zip(l3)) {
+        sums[0] = simd.mul_add_e_f64s(*a, *x, sums[0]);
+        sums[1] = simd.mul_add_e_f64s(*b, *x, sums[1]);
+        sums[2] = simd.mul_add_e_f64s(*c, *x, sums[2]);
+        sums[3] = simd.mul_add_e_f64s(*d, *x, sums[3]);
+    }
+    for a in (0..m).rev() {
+        let beside: f64 = (a + 1..m).map(|b| columns[a * stride + first + b] * x[first + b]).sum();
+        x[first + a] = own[a] - (simd.reduce_sum_f64s(sums[a]) + beside) * inverse[a];
     }
 }
 
@@ -292,15 +366,23 @@ mod tests {
         assert!(factor.refresh(3, k, |j, column| column.copy_from_slice(&a[j * k..j * k + 3])));
         for least in [3, 0, 8, 17] {
             factor.truncate(least);
+            let write = |q: usize, column: &mut [f64]| {
+                let at = (least + q) * k;
+                column.copy_from_slice(&a[at..=at + least + q]);
+            };
+            assert!(factor.extend(k - least, write));
+            assert_solves(&mut factor, &a, k);
+            factor.truncate(least);
             for j in least..k {
-                assert!(factor.append(&a[j * k..=j * k + j]));
+                assert!(factor.extend(1, |_, column| column.copy_from_slice(&a[j * k..=j * k + j])));
             }
             assert_solves(&mut factor, &a, k);
         }
         let twin: Vec<f64> = (0..=k).map(|i| a[if i == k { 0 } else { i }]).collect();
         factor = Factor::default();
         assert!(factor.refresh(k, k + 1, |j, column| column.copy_from_slice(&a[j * k..(j + 1) * k])));
-        assert!(!factor.append(&twin) || factor.smallest_pivot() < 1e-14);
+        let whole = factor.extend(1, |_, column| column.copy_from_slice(&twin));
+        assert!(!whole || factor.smallest_pivot() < 1e-14);
     }
 
     fn assert_solves(factor: &mut Factor, a: &[f64], k: usize) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::columns::{Column, combine};
 use crate::design::{Design, solver_scale};
 use crate::factor::padded;
-use crate::moments::{ColumnStats, Moments};
+use crate::moments::{ColumnMoments, ColumnStats, Moments};
 use crate::penalty::{Block, Curve, Metric, PenaltyKind, ScaledPenalty, Shares};
 use crate::problem::Cell;
-use crate::solver::Gaussian;
+use crate::solver::{Curvature, Gaussian};
 
 /// Solver coordinates `b_j = (w_j - w0_j) d_j` of the columns that may move.
 ///
@@ -129,6 +129,11 @@ impl Frame {
             members: self.each_class(|class| members.iter().map(move |a| class * m + a)),
         };
         blocks.into_values().filter(|(_, members)| !members.is_empty()).map(make).collect()
+    }
+
+    /// Whether the coordinates are 0 where a coefficient is not.
+    pub fn has_origin(&self) -> bool {
+        !self.origin.is_empty()
     }
 
     fn each_class<T, I: Iterator<Item = T>>(&self, values: impl Fn(usize) -> I) -> Vec<T> {
@@ -262,26 +267,35 @@ impl Frame {
         base
     }
 
+    /// Second moments of the columns that may move.
+    pub fn curvature(&self, columns: &ColumnMoments) -> Curvature {
+        let (k, stride) = (self.free.len(), padded(self.free.len()));
+        let inverse: Vec<f64> = self.scale.iter().map(|d| d.recip()).collect();
+        let shift = |j: usize| if self.fit_intercept { 0.0 } else { columns.mean()[j] };
+        let per_weight = columns.weight().recip();
+        let mut gram = vec![0.0; k * stride];
+        for ((out, &j), dj) in gram.chunks_exact_mut(stride.max(1)).zip(&self.free).zip(&inverse) {
+            let (products, own) = (columns.products_of(j), shift(j));
+            let entries = self.free.iter().zip(&inverse);
+            let entries = entries.map(|(&i, di)| (products[i] * per_weight + shift(i) * own) * (di * dj));
+            out.iter_mut().zip(entries).for_each(|(o, entry)| *o = entry);
+        }
+        Curvature::new(k, gram)
+    }
+
     /// The squared loss of these columns on moments.
-    pub fn gaussian(&self, moments: &Moments) -> Gaussian {
+    pub fn gaussian(&self, moments: &Moments, curvature: Arc<Curvature>) -> Gaussian {
         let target = moments.n_columns();
-        let shift = |j: usize| if self.fit_intercept { 0.0 } else { moments.mean[j] };
-        let product = |i: usize, j: usize| moments.cross_of(i, j) / moments.weight + shift(i) * shift(j);
+        let shift = |j: usize| if self.fit_intercept { 0.0 } else { moments.mean_of(j) };
+        let product = |i: usize, j: usize| moments.cross_of(i, j) / moments.weight() + shift(i) * shift(j);
         // cross-product of a column with y - o - X w0
         let residual =
             |i: usize| product(i, target) - self.origin.iter().map(|(_, j, c)| product(i, *j) * c).sum::<f64>();
         let square = residual(target) - self.origin.iter().map(|(_, j, c)| residual(*j) * c).sum::<f64>();
-        let (k, stride) = (self.free.len(), padded(self.free.len()));
         let mut linear: Vec<f64> = self.free.iter().zip(&self.scale).map(|(&j, d)| residual(j) / d).collect();
-        linear.resize(stride, 0.0);
-        let mut gram = vec![0.0; k * stride];
-        let columns = gram.chunks_exact_mut(stride.max(1)).zip(self.free.iter().zip(&self.scale));
-        for (out, (&j, dj)) in columns {
-            let entries = self.free.iter().zip(&self.scale).map(|(&i, di)| product(i, j) / (di * dj));
-            out.iter_mut().zip(entries).for_each(|(o, entry)| *o = entry);
-        }
+        linear.resize(padded(self.free.len()), 0.0);
         // without an intercept the moments are not centred, and there is no mean to add to predictions
-        let intercept = if self.fit_intercept { moments.mean[target] } else { 0.0 };
-        Gaussian::new(k, gram, linear, square.max(0.0), intercept)
+        let intercept = if self.fit_intercept { moments.mean_of(target) } else { 0.0 };
+        Gaussian::new(curvature, linear, square.max(0.0), intercept)
     }
 }

@@ -36,6 +36,7 @@ pub mod problem;
 pub mod registry;
 mod simd;
 pub mod solver;
+mod start;
 pub mod subset;
 mod syrk;
 

@@ -1,6 +1,12 @@
 //! Held-out scores, named and defined as in `sklearn.metrics`: what the losses make theirs of, and the softmax's.
 
+// loops of constant length over several arrays at once, which the compiler unrolls
+#![allow(clippy::needless_range_loop)]
+
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::loss::{Loss, LossKind};
+use crate::math::exp;
 
 /// Largest log loss of a row: scikit-learn clips probabilities at the machine epsilon.
 pub const LOG_LOSS_CEILING: f64 = 52.0 * std::f64::consts::LN_2;
@@ -42,7 +48,7 @@ pub fn softmax_scores(y: &[f64], eta: &[f64], n_classes: usize, weights: &[f64])
 /// `log sum_k exp(eta_k)`.
 fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
-    largest + values.map(|v| (v - largest).exp()).sum::<f64>().ln()
+    largest + values.map(|v| exp(v - largest)).sum::<f64>().ln()
 }
 
 /// NaN for a code without a class.
@@ -53,7 +59,7 @@ fn softmax_log_loss(row: &[f64], y: f64) -> f64 {
 
 fn softmax_brier(row: &[f64], y: f64) -> f64 {
     let total = log_sum_exp(row.iter().copied());
-    row.iter().enumerate().map(|(k, eta)| ((eta - total).exp() - indicator(y == k as f64)).powi(2)).sum()
+    row.iter().enumerate().map(|(k, eta)| (exp(eta - total) - indicator(y == k as f64)).powi(2)).sum()
 }
 
 /// The first of several largest ones is the predicted class.
@@ -63,16 +69,27 @@ fn softmax_hit(row: &[f64], y: f64) -> f64 {
 }
 
 fn one_against_rest(y: &[f64], rows: &[Vec<f64>], n_classes: usize, weights: &[f64]) -> f64 {
+    let odds: Vec<Vec<f64>> = rows.iter().map(|row| log_odds(row)).collect();
     let of_class = |k: usize| {
         let is_class: Vec<f64> = y.iter().map(|y| indicator(*y == k as f64)).collect();
-        // the log odds, which rise with the probability and do not round to 1
-        let others = |row: &[f64]| log_sum_exp((0..n_classes).filter(|other| *other != k).map(|other| row[other]));
-        let odds: Vec<f64> = rows.iter().map(|row| row[k] - others(row)).collect();
+        let odds: Vec<f64> = odds.iter().map(|odds| odds[k]).collect();
         Rows::new(&is_class, &odds, weights).map_or(f64::NAN, |rows| rows.roc_auc())
     };
     (0..n_classes).map(of_class).sum::<f64>() / n_classes as f64
 }
 
+/// Each class's log odds, which rise with its probability and do not round to 1. All but the largest class have the same
+/// exponentials, about that one.
+fn log_odds(row: &[f64]) -> Vec<f64> {
+    let mode = (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+    let terms: Vec<f64> = row.iter().map(|eta| exp(eta - row[mode])).collect();
+    let others = |k: usize| terms[..k].iter().chain(&terms[k + 1..]).sum::<f64>().ln();
+    let of_mode = || log_sum_exp((0..row.len()).filter(|k| *k != mode).map(|k| row[k]));
+    let odds = |k: usize| if k == mode { row[k] - of_mode() } else { (row[k] - row[mode]) - others(k) };
+    (0..row.len()).map(odds).collect()
+}
+
+#[inline(always)]
 fn indicator(holds: bool) -> f64 {
     f64::from(u8::from(holds))
 }
@@ -130,6 +147,12 @@ impl<'a> Rows<'a> {
         self.iter().map(|(y, eta, w)| of(y, eta) * w).sum::<f64>() / self.total
     }
 
+    /// Weighted means of several functions of y and eta, compiled for every instruction set that pulp knows.
+    pub fn means<const N: usize>(&self, of: impl Fn(f64, f64) -> [f64; N]) -> [f64; N] {
+        let sums = Arch::new().dispatch(Means { rows: *self, of });
+        sums.map(|sum| sum / self.total)
+    }
+
     /// The value that all y share, if they do.
     fn constant(&self) -> Option<f64> {
         let (first, ..) = self.iter().next()?;
@@ -179,11 +202,14 @@ impl<'a> Rows<'a> {
 
     /// Part of the rows with eta on the side of 0 of their class.
     pub fn accuracy(&self) -> f64 {
-        self.mean(|y, eta| indicator((eta > 0.0) == (y > 0.5)))
+        self.mean(hit)
     }
 
     /// Weighted share of (positive, negative) pairs in the right order, ties counting one half.
     pub fn roc_auc(&self) -> f64 {
+        if self.weights.iter().all(|w| *w == self.weights[0]) && !self.eta.iter().any(|eta| eta.is_nan()) {
+            return self.unweighted_auc();
+        }
         let mut order: Vec<(f64, f64, f64)> = self.iter().collect();
         order.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
         let (mut below, mut positives, mut ordered) = (0.0, 0.0, 0.0);
@@ -195,6 +221,62 @@ impl<'a> Rows<'a> {
             positives += positive;
         }
         if below == 0.0 || positives == 0.0 { f64::NAN } else { ordered / (below * positives) }
+    }
+
+    /// The same for rows of equal weights: each class is sorted for itself, and pairs are counted.
+    fn unweighted_auc(&self) -> f64 {
+        let sorted = |class: bool| {
+            let mut eta: Vec<f64> = self.iter().filter(|row| (row.0 > 0.5) == class).map(|row| row.1).collect();
+            eta.sort_unstable_by(f64::total_cmp);
+            eta
+        };
+        let (negative, positive) = (sorted(false), sorted(true));
+        let (mut below, mut up_to, mut twice) = (0, 0, 0);
+        for eta in &positive {
+            below += negative[below..].iter().take_while(|other| *other < eta).count();
+            up_to = up_to.max(below);
+            up_to += negative[up_to..].iter().take_while(|other| *other <= eta).count();
+            twice += below + up_to;
+        }
+        // 0 / 0 where a class is missing
+        0.5 * twice as f64 / (negative.len() as f64 * positive.len() as f64)
+    }
+}
+
+/// Whether eta is on the side of 0 of its class, as 1 or 0.
+#[inline(always)]
+pub fn hit(y: f64, eta: f64) -> f64 {
+    indicator((eta > 0.0) == (y > 0.5))
+}
+
+/// Sums of several functions of y and eta over rows with weights, a row of weight 0 left out.
+struct Means<'a, F> {
+    rows: Rows<'a>,
+    of: F,
+}
+
+impl<const N: usize, F: Fn(f64, f64) -> [f64; N]> WithSimd for Means<'_, F> {
+    type Output = [f64; N];
+
+    /// A few rows at a time, so that the functions run on whole vectors.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> [f64; N] {
+        const FEW: usize = 64;
+        let Rows { y, eta, weights, .. } = self.rows;
+        let mut sums = [0.0; N];
+        for ((y, eta), weights) in y.chunks(FEW).zip(eta.chunks(FEW)).zip(weights.chunks(FEW)) {
+            let mut values = [[0.0; FEW]; N];
+            for i in 0..y.len() {
+                let of_row = (self.of)(y[i], eta[i]);
+                for k in 0..N {
+                    values[k][i] = if weights[i] == 0.0 { 0.0 } else { weights[i] * of_row[k] };
+                }
+            }
+            for k in 0..N {
+                sums[k] += crate::simd::sum(&values[k][..y.len()]);
+            }
+        }
+        sums
     }
 }
 

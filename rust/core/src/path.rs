@@ -1,8 +1,11 @@
 //! One cell: a path of strengths from the largest to the smallest, each fit starting from the last.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::batch::{HeldOut, Shared, SplitData};
 use crate::design::Design;
@@ -14,13 +17,16 @@ use crate::penalty::ScaledPenalty;
 use crate::problem::{Cell, Recipe, Settings};
 use crate::solver::newton::{Report, Status, Stop};
 use crate::solver::{
-    Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
+    Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Null, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
 };
 
 /// Part of the size of a loss (the mean square of `y - o` for the squared one) below which an objective is rounding.
 const ROUNDING: f64 = 1e-16;
 /// Part of it below which the moments, which hold it with about 16 digits, leave too few for a certificate.
 const DIGITS: f64 = 1e-6;
+
+/// Strengths from which on one decomposition of the moments costs less than a factorisation for each of them.
+const MANY_STRENGTHS: usize = 16;
 
 /// One fit.
 #[derive(Debug, Clone)]
@@ -90,30 +96,35 @@ pub(crate) fn solve_path(
         frame,
         target_square,
         least,
-        held_out: (!data.split.test.is_empty()).then(|| data.held_out()),
+        held_out: (!data.split.test.is_empty()).then(|| data.held_out(shared)),
     };
     if takes_moments(cell, data) {
         let moments = data.moments(shared);
         let target = moments.n_columns();
-        let (mean, variance) = (moments.mean[target], moments.cross_of(target, target) / moments.weight);
+        let (mean, variance) = (moments.mean_of(target), moments.cross_of(target, target) / moments.weight());
         let sd = unit_if_zero(variance.sqrt(), cell);
-        let work = work(Frame::new(cell, &moments.stats(), sd), variance + mean * mean, 0.0);
-        return work.path(work.frame.gaussian(&moments));
+        let work = work(Frame::new(cell, &moments.columns.stats(), sd), variance + mean * mean, 0.0);
+        let curvature = shared.curvature(cell, data, || work.frame.curvature(&moments.columns));
+        let mut fitter = work.frame.gaussian(&moments, curvature);
+        if cell.alphas.len() >= MANY_STRENGTHS {
+            fitter.diagonalise(&work.frame.penalty(1.0));
+        }
+        return work.path(fitter);
     }
     let design = data.design(cell.fit_intercept);
-    let (mean, variance) = target_moments(&design);
+    let moves_freely = cell.penalty.is_smooth();
+    let start = data.start(cell, moves_freely, &design);
+    let (mean, variance) = start.target;
     let sd = unit_if_zero(variance.sqrt(), cell);
     let square = if matches!(cell.loss, LossKind::Squared(_)) { variance + mean * mean } else { 0.0 };
-    let rows = design.y.iter().zip(&design.omega);
-    let least = if cell.n_classes > 1 { 0.0 } else { rows.map(|(y, w)| w * cell.loss.least(*y)).sum() };
-    let work = work(Frame::new(cell, &design.stats, sd), square, least);
+    let work = work(Frame::new(cell, &design.stats, sd), square, start.least);
     if cell.n_classes > 1 {
         return work.path(work.softmax(&design));
     }
     if let LossKind::Quantile(Quantile { level }) = cell.loss {
         return work.path(work.pinball(level, &design));
     }
-    with_loss!(cell.loss, loss => work.path(work.glm(loss, &design)))
+    with_loss!(cell.loss, loss => work.path(work.glm(loss, &design, start.null.as_ref())))
 }
 
 /// Whether the squared loss is solved on moments.
@@ -125,13 +136,6 @@ fn takes_moments(cell: &Cell, data: &SplitData<'_>) -> bool {
     };
     // the moments of a sparse table are dense, and to centre its columns for them would write them out
     matches!(cell.loss, LossKind::Squared(_)) && fits && !data.table.is_sparse()
-}
-
-/// Mean and variance of `y - o`.
-fn target_moments(design: &Design) -> (f64, f64) {
-    let rows = || design.omega.iter().zip(design.y.iter().zip(&design.offset)).map(|(w, (y, o))| (w, y - o));
-    let mean: f64 = rows().map(|(w, t)| w * t).sum();
-    (mean, rows().map(|(w, t)| w * (t - mean).powi(2)).sum())
 }
 
 fn unit_if_zero(sd: f64, cell: &Cell) -> f64 {
@@ -162,11 +166,16 @@ fn failed(cell: &Cell, data: &SplitData<'_>, settings: &Settings, reason: &str) 
 }
 
 impl Work<'_> {
-    fn glm<'d, L: Loss>(&self, loss: L, design: &'d Design) -> Glm<'d, L> {
+    fn glm<'d, L: Loss>(&self, loss: L, design: &'d Design, null: Option<&Null>) -> Glm<'d, L> {
         let columns = self.frame.free.iter().map(|&j| design.column(j)).collect();
-        let mean = crate::simd::dot(&design.omega, &design.y);
-        let start = self.cell.fit_intercept.then(|| loss.null_range(&design.y, mean));
-        Glm::new(loss, columns, &design.y, &design.omega, self.frame.base(design), start)
+        let (y, omega, moves_freely) = (&design.y, &design.omega, self.cell.penalty.is_smooth());
+        if let Some(null) = null.filter(|_| !self.frame.has_origin()) {
+            let kind = (loss, self.cell.fit_intercept);
+            return Glm::at_null(kind, (columns, &self.frame.free), (y, omega), null, moves_freely);
+        }
+        let mean = crate::simd::dot(omega, y);
+        let start = self.cell.fit_intercept.then(|| loss.null_range(y, mean));
+        Glm::start(loss, columns, y, omega, self.frame.base(design), start, moves_freely)
     }
 
     fn pinball<'d>(&self, level: f64, design: &'d Design) -> Pinball<'d> {
@@ -280,7 +289,7 @@ impl Work<'_> {
     /// the solution or for its certificate.
     fn fit_on_rows(&self, penalty: &ScaledPenalty, b: &[f64], stop: &Stop<'_>, start: Instant) -> Fit {
         let design = self.data.design(self.cell.fit_intercept);
-        let mut model = self.glm(Squared, &design);
+        let mut model = self.glm(Squared, &design, None);
         let mut b = b.to_vec();
         let by_svd = if penalty.is_smooth() { self.ridge(&design, penalty) } else { None };
         let dependent = by_svd.as_ref().is_some_and(|(_, dependent)| *dependent);
@@ -377,7 +386,7 @@ impl Work<'_> {
 
     fn score(&self, rows: &HeldOut, coef: &[f64], intercept: &[f64]) -> Vec<f64> {
         let n = rows.y.len();
-        if let (LossKind::Squared(_), Matrix::Dense { values, .. }) = (self.cell.loss, &rows.x)
+        if let (LossKind::Squared(_), Matrix::Dense { values, .. }) = (self.cell.loss, &*rows.x)
             && !self.data.table.has_missing()
         {
             return squared_scores(rows, values, coef, intercept[0]).to_vec();
@@ -396,25 +405,79 @@ impl Work<'_> {
     }
 }
 
-/// `mean_squared_error` and `r2_score` of dense rows without missing values, some rows at a time.
+/// `mean_squared_error` and `r2_score` of dense rows without missing values.
 fn squared_scores(rows: &HeldOut, x: &[f64], coef: &[f64], intercept: f64) -> [f64; 2] {
-    const AT_ONCE: usize = 64;
     let baseline = rows.baseline.get_or_init(|| Some(Rows::new(&rows.y, &rows.y, &rows.weights)?.baseline()));
     let Some(baseline) = baseline else { return [f64::NAN; 2] };
-    let n = rows.y.len();
-    let mut sum = 0.0;
-    for start in (0..n).step_by(AT_ONCE) {
-        let here = start..n.min(start + AT_ONCE);
-        let mut buffer = [0.0; AT_ONCE];
-        let rest = &mut buffer[..here.len()];
-        for ((r, y), o) in rest.iter_mut().zip(&rows.y[here.clone()]).zip(&rows.offset[here.clone()]) {
-            *r = y - (o + intercept);
-        }
-        for (column, w) in x.chunks_exact(n).zip(coef).filter(|(_, w)| **w != 0.0) {
-            crate::simd::axpy(-w, &column[here.clone()], rest);
-        }
-        sum += rest.iter().zip(&rows.weights[here]).map(|(r, w)| if *w == 0.0 { 0.0 } else { w * r * r }).sum::<f64>();
-    }
-    let error = sum / baseline.total;
+    let error = Arch::new().dispatch(SquaredErrors { rows, x, coef, intercept }) / baseline.total;
     [error, baseline.explained(error)]
+}
+
+/// Weighted sum of squared errors. Some rows at a time meet one column after another in registers.
+struct SquaredErrors<'a> {
+    rows: &'a HeldOut,
+    x: &'a [f64],
+    coef: &'a [f64],
+    intercept: f64,
+}
+
+impl WithSimd for SquaredErrors<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        const REGISTERS: usize = 4;
+        let (n, wide) = (self.rows.y.len(), REGISTERS * S::F64_LANES);
+        let whole = n - n % wide;
+        let mut sums = [simd.splat_f64s(0.0); REGISTERS];
+        for start in (0..whole).step_by(wide) {
+            sums = self.add(simd, start..start + wide, sums);
+        }
+        for start in (whole..n).step_by(S::F64_LANES) {
+            [sums[0]] = self.add(simd, start..n.min(start + S::F64_LANES), [sums[0]]);
+        }
+        let [a, b, c, d] = sums;
+        simd.reduce_sum_f64s(simd.add_f64s(simd.add_f64s(a, b), simd.add_f64s(c, d)))
+    }
+}
+
+impl SquaredErrors<'_> {
+    /// Adds those of some rows, R registers of them; a row of weight 0 has none.
+    // loops of constant length over several arrays at once
+    #[allow(clippy::needless_range_loop)]
+    #[inline(always)]
+    fn add<S: Simd, const R: usize>(&self, simd: S, here: Range<usize>, mut sums: [S::f64s; R]) -> [S::f64s; R] {
+        let (rows, n) = (self.rows, self.rows.y.len());
+        let (y, offset, weights) = (&rows.y[here.clone()], &rows.offset[here.clone()], &rows.weights[here.clone()]);
+        let (shift, zero) = (simd.splat_f64s(self.intercept), simd.splat_f64s(0.0));
+        let mut rest = [zero; R];
+        for r in 0..R {
+            let fixed = simd.add_f64s(register(simd, offset, r), shift);
+            rest[r] = simd.sub_f64s(register(simd, y, r), fixed);
+        }
+        for (column, w) in self.x.chunks_exact(n).zip(self.coef) {
+            if *w != 0.0 {
+                let (values, factor) = (&column[here.clone()], simd.splat_f64s(-w));
+                for r in 0..R {
+                    rest[r] = simd.mul_add_e_f64s(factor, register(simd, values, r), rest[r]);
+                }
+            }
+        }
+        for r in 0..R {
+            let weight = register(simd, weights, r);
+            let square = simd.mul_f64s(weight, simd.mul_f64s(rest[r], rest[r]));
+            let is_none = simd.equal_f64s(weight, zero);
+            sums[r] = simd.add_f64s(sums[r], simd.select_f64s(is_none, zero, square));
+        }
+        sums
+    }
+}
+
+/// A whole register of values, or all of them where they are fewer.
+#[inline(always)]
+fn register<S: Simd>(simd: S, values: &[f64], r: usize) -> S::f64s {
+    match S::as_simd_f64s(values).0.get(r) {
+        Some(whole) => *whole,
+        None => simd.partial_load_f64s(values),
+    }
 }

@@ -37,6 +37,18 @@ pub fn axpy_about(alpha: f64, x: &[f64], m: f64, y: &mut [f64]) {
     Arch::new().dispatch(AxpyAbout(alpha, x, m, y));
 }
 
+/// `out = alpha (x - m)`.
+pub fn scale_about(alpha: f64, x: &[f64], m: f64, out: &mut [f64]) {
+    debug_assert_eq!(x.len(), out.len());
+    Arch::new().dispatch(ScaleAbout(alpha, x, m, out));
+}
+
+/// `(sum w (x - m), sum w (x - m)^2)`.
+pub fn moments_about(x: &[f64], m: f64, w: &[f64]) -> (f64, f64) {
+    debug_assert_eq!(x.len(), w.len());
+    Arch::new().dispatch(MomentsAbout(x, m, w))
+}
+
 /// `out = a * b`, entry by entry.
 pub fn multiply(a: &[f64], b: &[f64], out: &mut [f64]) {
     debug_assert!(a.len() == b.len() && b.len() == out.len());
@@ -253,6 +265,47 @@ impl WithSimd for AxpyAbout<'_> {
     }
 }
 
+struct ScaleAbout<'a>(f64, &'a [f64], f64, &'a mut [f64]);
+
+impl WithSimd for ScaleAbout<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self(alpha, x, m, out) = self;
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = alpha * (x - m);
+        }
+    }
+}
+
+struct MomentsAbout<'a>(&'a [f64], f64, &'a [f64]);
+
+impl WithSimd for MomentsAbout<'_> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> (f64, f64) {
+        let Self(x, m, w) = self;
+        let (x, x_tail) = x.as_chunks::<8>();
+        let (w, w_tail) = w.as_chunks::<8>();
+        let (mut first, mut second) = ([0.0; 8], [0.0; 8]);
+        for (x, w) in x.iter().zip(w) {
+            for i in 0..8 {
+                let (off, weighted) = (x[i] - m, w[i] * (x[i] - m));
+                first[i] += weighted;
+                second[i] += weighted * off;
+            }
+        }
+        let mut sums = (first.iter().sum::<f64>(), second.iter().sum::<f64>());
+        for (x, w) in x_tail.iter().zip(w_tail) {
+            sums.0 += w * (x - m);
+            sums.1 += w * (x - m) * (x - m);
+        }
+        sums
+    }
+}
+
 struct Multiply<'a>(&'a [f64], &'a [f64], &'a mut [f64]);
 
 impl WithSimd for Multiply<'_> {
@@ -297,6 +350,13 @@ mod tests {
             axpy_about(2.5, a, 0.5, &mut moved);
             let wanted = |i: usize| b[i] + 2.5 * (a[i] - 0.5);
             assert!((0..n).all(|i| (moved[i] - wanted(i)).abs() < 1e-12));
+            let mut scaled = vec![0.0; n];
+            scale_about(2.5, a, 0.5, &mut scaled);
+            assert!((0..n).all(|i| (scaled[i] - 2.5 * (a[i] - 0.5)).abs() < 1e-12));
+            let (first, second) = moments_about(a, 0.5, b);
+            let square: f64 = a.iter().zip(b).map(|(a, b)| (a - 0.5).powi(2) * b).sum();
+            assert!((first - about).abs() < 1e-11 * (1.0 + about.abs()));
+            assert!((second - square).abs() < 1e-10 * (1.0 + square.abs()));
             let (mut sums, mut products) = (b.to_vec(), vec![0.0; n]);
             axpy(2.5, a, &mut sums);
             multiply(a, b, &mut products);

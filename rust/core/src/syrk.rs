@@ -31,6 +31,9 @@ pub fn rows_of_block(k: usize, n: usize) -> usize {
 /// Adds to the lower triangle of `gram` (k x k, column-major) the products of k columns over `rows`; `write` puts some
 /// rows of a column into a buffer.
 pub fn add_gram(gram: &mut [f64], k: usize, rows: Range<usize>, write: &impl Fn(usize, Range<usize>, &mut [f64])) {
+    if k == 0 {
+        return;
+    }
     let size = rows_of_block(k, rows.len());
     let stride = size.next_multiple_of(LANES);
     let mut buffer = vec![0.0; stride * k];
@@ -41,36 +44,39 @@ pub fn add_gram(gram: &mut [f64], k: usize, rows: Range<usize>, write: &impl Fn(
             write(j, start..start + count, values);
             padding.fill(0.0);
         }
-        Arch::new().dispatch(Block { gram, k, columns: &buffer, stride });
+        let columns: Vec<&[f64]> = buffer.chunks_exact(stride).collect();
+        Arch::new().dispatch(Products { sums: gram, left: &columns, right: &columns, first: 0 });
     }
 }
 
-/// Products of the columns of one block.
-struct Block<'a> {
-    gram: &'a mut [f64],
-    k: usize,
-    columns: &'a [f64],
-    stride: usize,
+/// Adds to `sums` (a row for each column on the left, column-major) the products of columns of the same whole number of
+/// vectors: those on the left, which are numbered from `first` on, with those on the right of no larger number.
+pub(crate) struct Products<'a> {
+    pub(crate) sums: &'a mut [f64],
+    pub(crate) left: &'a [&'a [f64]],
+    pub(crate) right: &'a [&'a [f64]],
+    pub(crate) first: usize,
 }
 
-impl WithSimd for Block<'_> {
+impl WithSimd for Products<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        for panel in (0..self.k).step_by(PANEL) {
-            let end = (panel + PANEL).min(self.k);
-            for right in (0..end).step_by(RIGHT) {
+        let (height, width) = (self.first + self.left.len(), self.right.len());
+        for panel in (self.first..height).step_by(PANEL) {
+            let end = (panel + PANEL).min(height);
+            for right in (0..end.min(width)).step_by(RIGHT) {
                 let first = right.max(panel);
                 for left in (first..end).step_by(LEFT) {
-                    self.any_tile(simd, left, (end - left).min(LEFT), right, (self.k - right).min(RIGHT));
+                    self.any_tile(simd, left, (end - left).min(LEFT), right, (width - right).min(RIGHT));
                 }
             }
         }
     }
 }
 
-impl Block<'_> {
+impl Products<'_> {
     #[inline(always)]
     fn any_tile<S: Simd>(&mut self, simd: S, left: usize, n_left: usize, right: usize, n_right: usize) {
         match (n_left, n_right) {
@@ -92,33 +98,29 @@ impl Block<'_> {
     /// Adds the products of columns left.. and right..; those above the diagonal are left out.
     #[inline(always)]
     fn tile<S: Simd, const L: usize, const R: usize>(&mut self, simd: S, left: usize, right: usize) {
-        let mut a = [self.column::<S>(left); L];
-        let mut b = [self.column::<S>(right); R];
+        let at = left - self.first;
+        let mut a = [S::as_simd_f64s(self.left[at]).0; L];
+        let mut b = [S::as_simd_f64s(self.right[right]).0; R];
         for i in 1..L {
-            a[i] = self.column::<S>(left + i);
+            a[i] = S::as_simd_f64s(self.left[at + i]).0;
         }
         for j in 1..R {
-            b[j] = self.column::<S>(right + j);
+            b[j] = S::as_simd_f64s(self.right[right + j]).0;
         }
         let sums = products(simd, a, b);
         for i in 0..L {
             for j in 0..R {
                 if right + j <= left + i {
-                    self.gram[(right + j) * self.k + left + i] += simd.reduce_sum_f64s(sums[i][j]);
+                    self.sums[(right + j) * self.left.len() + at + i] += simd.reduce_sum_f64s(sums[i][j]);
                 }
             }
         }
-    }
-
-    #[inline(always)]
-    fn column<S: Simd>(&self, j: usize) -> &[S::f64s] {
-        S::as_simd_f64s(&self.columns[j * self.stride..(j + 1) * self.stride]).0
     }
 }
 
 /// Inner products, lane by lane, of columns of the same length.
 #[inline(always)]
-fn products<S: Simd, const L: usize, const R: usize>(
+pub(crate) fn products<S: Simd, const L: usize, const R: usize>(
     simd: S,
     mut a: [&[S::f64s]; L],
     mut b: [&[S::f64s]; R],

@@ -1,13 +1,15 @@
 //! Columns of a design in solver coordinates, and the products over rows that every model is made of.
 
 mod gram;
+mod many;
 
 pub use gram::{centred_gram, gram};
+pub use many::{Many, Part};
 
 use std::ops::Range;
 
 use crate::blocks;
-use crate::simd::{axpy, axpy_about, dot, dot_about, dot_pair, dot_pair_about};
+use crate::simd::{axpy, axpy_about, dot, dot_about, dot_pair, dot_pair_about, scale_about};
 
 /// Numbers that sparse columns may be written out into where digits ask for it.
 pub(crate) const WRITTEN_OUT: usize = 4_000_000;
@@ -77,6 +79,21 @@ impl Column<'_> {
                 let mut out = vec![-shift; n_rows];
                 rows.iter().zip(values).for_each(|(&i, z)| out[i as usize] += z);
                 out
+            }
+        }
+    }
+
+    /// Puts the values of some rows into `out`.
+    pub(crate) fn write(&self, rows: Range<usize>, out: &mut [f64]) {
+        match self {
+            Column::Dense(z) => out.copy_from_slice(&z[rows]),
+            Column::Raw { values, mean, scale } => {
+                scale_about(scale.recip(), &values[rows], *mean, out);
+            }
+            Column::Sparse { rows: stored, values, shift } => {
+                out.fill(-shift);
+                let here = stored.iter().map(|&i| i as usize).zip(*values).filter(|(i, _)| rows.contains(i));
+                here.for_each(|(i, z)| out[i - rows.start] += z);
             }
         }
     }

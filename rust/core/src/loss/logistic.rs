@@ -1,6 +1,6 @@
 use super::{Kind, Loss, LossSpec, Terms, outside, single_class};
 use crate::math;
-use crate::metric::{LOG_LOSS_CEILING, Rows};
+use crate::metric::{LOG_LOSS_CEILING, Rows, hit};
 use crate::registry::Spec;
 
 /// `L(y, eta) = log(1 + exp(eta)) - y eta` for y in {0, 1}.
@@ -23,6 +23,14 @@ fn probabilities(eta: f64, small: f64) -> (f64, f64) {
 fn value(y: f64, eta: f64, small: f64) -> f64 {
     let signed = if y > 0.5 { -eta } else { eta };
     signed.max(0.0) + math::ln_1p(small)
+}
+
+/// Log loss, Brier score and accuracy.
+#[inline(always)]
+fn row_scores(y: f64, eta: f64) -> [f64; 3] {
+    let small = math::exp(-eta.abs());
+    let off = y - probabilities(eta, small).0;
+    [value(y, eta, small).min(LOG_LOSS_CEILING), off * off, hit(y, eta)]
 }
 
 impl Loss for Logistic {
@@ -112,6 +120,19 @@ impl Loss for Logistic {
         false
     }
 
+    fn has_chi_square_bound(self) -> bool {
+        true
+    }
+
+    /// For normal `x'w` of variance v and the normal curve that has the slope of the logistic one at 0,
+    /// `E L'(b + x'w)` is that of `b / f` and `E L''` that of `b / f` over f, `f^2 = 1 + v pi / 8`. By Stein's identity
+    /// `E x (y - p) = 0` where `w = f d` and `b = f center`, d the Newton step: `v = f^2 spread`.
+    fn first_move(self, center: f64, spread: f64) -> (f64, f64) {
+        const LARGEST: f64 = 0.8;
+        let f = (1.0 - (spread * std::f64::consts::PI / 8.0).min(LARGEST)).sqrt().recip();
+        (f, (f - 1.0) * center)
+    }
+
     fn longest_step(self) -> f64 {
         // from one end of the curve to its middle; the local model knows nothing of what lies beyond
         30.0
@@ -129,9 +150,8 @@ impl Loss for Logistic {
     }
 
     fn scores(self, rows: &Rows<'_>) -> Vec<f64> {
-        let log_loss = rows.mean(|y, eta| self.value(y, eta).min(LOG_LOSS_CEILING));
-        let brier = rows.mean(|y, eta| (y - self.mean(eta)).powi(2));
-        vec![log_loss, brier, rows.accuracy(), rows.roc_auc()]
+        let [log_loss, brier, accuracy] = rows.means(row_scores);
+        vec![log_loss, brier, accuracy, rows.roc_auc()]
     }
 }
 

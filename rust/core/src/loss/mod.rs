@@ -79,6 +79,9 @@ pub trait Loss: Copy + Send + Sync {
     /// Its description.
     const SPEC: LossSpec;
 
+    /// Whether its curvature is 1 everywhere.
+    const IS_SQUARE: bool = false;
+
     /// The loss that was told `parameters`, in the order of the description and within its ranges.
     fn new(parameters: &[f64]) -> Self;
 
@@ -117,6 +120,21 @@ pub trait Loss: Copy + Send + Sync {
     /// separable. `d` is 0 or of the order of 1.
     fn recedes(self, _y: f64, d: f64) -> bool {
         d == 0.0
+    }
+
+    /// Whether for `|shift| <= 1/2` the point `theta = r - shift W`, W the curvature, lies in the domain of the conjugate
+    /// and `fenchel` there is at most `shift^2 W`.
+    ///
+    /// `fenchel` is the Bregman divergence of the conjugate between `theta` and `r`, whose second derivative is `1 / W`
+    /// at r: a divergence of that kind is at most the square of Pearson's for probabilities and for means of counts.
+    fn has_chi_square_bound(self) -> bool {
+        false
+    }
+
+    /// By what to multiply the first Newton step from `eta = center` on all rows, which moves it by a mean square of
+    /// `spread`, and by how much to shift eta besides. A guess: the line search has the last word.
+    fn first_move(self, _center: f64, _spread: f64) -> (f64, f64) {
+        (1.0, 0.0)
     }
 
     /// How far eta may move in one Newton step, unless it is further out already.

@@ -73,6 +73,16 @@ impl Loss for Poisson {
         d == 0.0 || (y == 0.0 && d < 0.0)
     }
 
+    fn has_chi_square_bound(self) -> bool {
+        true
+    }
+
+    /// For normal `x'w` of variance v the mean of `exp(x'w)` is `exp(v / 2)`, and by Stein's identity the Newton step is
+    /// right.
+    fn first_move(self, _center: f64, spread: f64) -> (f64, f64) {
+        (1.0, -0.5 * spread.min(1.0))
+    }
+
     fn longest_step(self) -> f64 {
         // from below, Newton's step is y / mu - 1 and overshoots; from above it comes back by 1 at a time
         5.0

@@ -24,6 +24,7 @@ impl Loss for Squared {
         has_probabilities: false,
         is_multinomial: false,
     };
+    const IS_SQUARE: bool = true;
 
     fn new(_parameters: &[f64]) -> Self {
         Self

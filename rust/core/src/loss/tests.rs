@@ -73,6 +73,7 @@ for_every_loss! {
     values_are_those_above_the_least: least,
     brackets_are_those_of_the_conjugate: brackets,
     scales_reach_the_edge_of_the_domain: scales,
+    brackets_of_a_shift_are_bounded: bounded_brackets,
     majorants_lie_above: majorants,
     directions_recede_where_the_loss_never_rises: receding,
     terms_are_finite: finite,
@@ -134,6 +135,22 @@ fn brackets<L: Loss>(loss: L, y: f64, draw: &Draw) -> Verdict {
     }
     let reached = largest(loss, bound);
     prop_assert!(bracket <= reached + 1e-6 * reached + rounding, "{bracket} is more than {reached}");
+    Ok(())
+}
+
+fn bounded_brackets<L: Loss>(loss: L, y: f64, draw: &Draw) -> Verdict {
+    let shift = draw.theta / 4.0;
+    let Terms { residual, curvature, .. } = loss.terms(y, draw.eta);
+    let theta = residual - shift * curvature;
+    if loss.has_chi_square_bound() {
+        let bound = shift * shift * curvature;
+        // of y - theta, of which nothing may be left
+        let rounding = 4.0 * f64::EPSILON * (y.abs() + residual.abs());
+        prop_assert!(loss.feasible_scale(y, theta) >= 1.0 - 4.0 * f64::EPSILON);
+        let bracket = loss.fenchel(y, draw.eta, residual, theta);
+        let is_lost = curvature < rounding;
+        prop_assert!(bracket <= bound * (1.0 + 1e-9) + rounding || is_lost, "{bracket} > {bound}");
+    }
     Ok(())
 }
 

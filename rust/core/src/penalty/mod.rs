@@ -186,6 +186,12 @@ impl Penalty {
         self.upper.as_ref().map_or(f64::INFINITY, |u| u[j])
     }
 
+    /// Whether it is a smooth function on all of space.
+    pub fn is_smooth(&self) -> bool {
+        let Shares { l1, norm, .. } = self.kind.shares();
+        l1 + norm == 0.0 && self.lower.is_none() && self.upper.is_none()
+    }
+
     /// Share of the absolute value, as an elastic net has it: what a grid of strengths goes by.
     pub fn l1_ratio(&self) -> f64 {
         let Shares { l1, l2, norm } = self.kind.shares();

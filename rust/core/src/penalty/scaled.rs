@@ -140,6 +140,11 @@ impl ScaledPenalty {
         self.l1[j] * b.abs() + 0.5 * self.l2[j] * b * b
     }
 
+    /// The terms of column j alone, infinite outside its box.
+    pub(crate) fn bounded_value(&self, j: usize, b: f64) -> f64 {
+        if b < self.lower[j] || b > self.upper[j] { f64::INFINITY } else { self.term(j, b) }
+    }
+
     fn quadratic_value(&self, b: &[f64]) -> f64 {
         self.metric.as_ref().map_or(0.0, |(alpha, metric)| 0.5 * alpha * metric.form(b))
     }
@@ -297,7 +302,12 @@ impl ScaledPenalty {
             return None;
         }
         let noise = noise(u, rounding);
-        let s = (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min);
+        let is_beyond = |[u, l1, l2, _]: [f64; 4]| f64::from(u8::from((l2 <= 0.0) & (u.abs() > l1.max(noise))));
+        let s = if sum_by_column([u, &self.l1, &self.l2, u], is_beyond) == 0.0 {
+            1.0
+        } else {
+            (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min)
+        };
         let bracket = if self.is_open() {
             sum_by_column([b, u, &self.l1, &self.l2], |[b, u, l1, l2]| open_share(b, s * u, l1, l2))
         } else {
@@ -318,7 +328,11 @@ impl ScaledPenalty {
         let mut skip = self.in_block();
         free.columns.iter().for_each(|&j| skip[j] = true);
         let separable: f64 = (0..b.len()).filter(|&j| !skip[j]).map(|j| self.share(j, b[j], s * u[j])).sum();
-        separable + self.blocks.iter().filter(|g| g.is_active()).map(|g| g.share(b, u, s, self)).sum::<f64>()
+        if self.blocks.is_empty() {
+            return separable;
+        }
+        let scaled: Vec<f64> = u.iter().map(|u| s * u).collect();
+        separable + self.blocks.iter().filter(|g| g.is_active()).map(|g| g.share(b, &scaled, self)).sum::<f64>()
     }
 
     fn share(&self, j: usize, b: f64, u: f64) -> f64 {
@@ -426,12 +440,11 @@ impl Block {
         bisect(excess, 0.0, top)
     }
 
-    fn share(&self, b: &[f64], u: &[f64], s: f64, penalty: &ScaledPenalty) -> f64 {
-        let scaled: Vec<f64> = u.iter().map(|u| s * u).collect();
+    fn share(&self, b: &[f64], scaled: &[f64], penalty: &ScaledPenalty) -> f64 {
         let inside: Vec<usize> = (0..self.members.len()).filter(|&a| self.scale[a] > 0.0).collect();
         let l1: f64 = inside.iter().map(|&a| penalty.l1[self.members[a]] * b[self.members[a]].abs()).sum();
         let linear: f64 = inside.iter().map(|&a| scaled[self.members[a]] * b[self.members[a]]).sum();
-        (self.value(b) + l1 - linear + self.conjugate(&scaled, penalty)).max(0.0)
+        (self.value(b) + l1 - linear + self.conjugate(scaled, penalty)).max(0.0)
     }
 
     /// How far the slopes of a block at 0 exceed its dual ball: 0 where the block stays there.

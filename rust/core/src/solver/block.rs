@@ -91,7 +91,7 @@ impl BlockProblem {
         let excess = |r: f64| length(self.at(pull, r).into_iter()) - r;
         let mut high = length(pull.iter().zip(&self.h).map(|(p, h)| p / h));
         let mut low = 0.0;
-        let mut r = self.unbounded_radius(pull, high);
+        let mut r = unbounded_radius(pull, &self.h, self.weight, high);
         // without bounds that is the answer; with them it is where the search begins
         for _ in 0..200 {
             let off = excess(r);
@@ -111,26 +111,34 @@ impl BlockProblem {
         }
         r
     }
+}
 
-    /// Newton's method from the left on `sum_j (pull_j / (h_j r + weight))^2 = 1`, whose left side is convex and falls.
-    fn unbounded_radius(&self, pull: &[f64], top: f64) -> f64 {
-        let steepest = self.h.iter().fold(0.0, |a: f64, h| a.max(*h));
-        let mut r = ((length(pull.iter().copied()) - self.weight) / steepest).clamp(0.0, top);
-        for _ in 0..60 {
-            let (mut value, mut fall) = (0.0, 0.0);
-            for (p, h) in pull.iter().zip(&self.h) {
-                let below = h * r + self.weight;
-                value += (p / below).powi(2);
-                fall += 2.0 * (p / below).powi(2) * h / below;
-            }
-            let step = (value - 1.0) / fall;
-            if step.is_nan() || step <= 1e-16 * r {
-                break;
-            }
-            r = (r + step).min(top);
-        }
-        r.max(f64::MIN_POSITIVE)
+/// Norm of the minimiser of `sum_j h_j c_j^2 / 2 - pull_j c_j + weight |c|`.
+pub(super) fn radius(pull: &[f64], h: &[f64], weight: f64) -> f64 {
+    if length(pull.iter().copied()) <= weight {
+        return 0.0;
     }
+    unbounded_radius(pull, h, weight, length(pull.iter().zip(h).map(|(p, h)| p / h)))
+}
+
+/// Newton's method from the left on `sum_j (pull_j / (h_j r + weight))^2 = 1`, whose left side is convex and falls.
+fn unbounded_radius(pull: &[f64], h: &[f64], weight: f64, top: f64) -> f64 {
+    let steepest = h.iter().fold(0.0, |a: f64, h| a.max(*h));
+    let mut r = ((length(pull.iter().copied()) - weight) / steepest).clamp(0.0, top);
+    for _ in 0..60 {
+        let (mut value, mut fall) = (0.0, 0.0);
+        for (p, h) in pull.iter().zip(h) {
+            let below = h * r + weight;
+            value += (p / below).powi(2);
+            fall += 2.0 * (p / below).powi(2) * h / below;
+        }
+        let step = (value - 1.0) / fall;
+        if step.is_nan() || step <= 1e-16 * r {
+            break;
+        }
+        r = (r + step).min(top);
+    }
+    r.max(f64::MIN_POSITIVE)
 }
 
 fn length(values: impl Iterator<Item = f64>) -> f64 {

@@ -1,27 +1,50 @@
 //! The squared loss on moments: a position costs no pass over rows.
 
 use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
-use super::separable::{Descent, Form, Packed};
+use super::separable::{Descent, Form, Packed, is_held};
+use super::spectrum::Spectrum;
 use super::{Dual, Model, PIVOT_FLOOR};
 use crate::factor::padded;
 use crate::linalg::Cholesky;
 use crate::penalty::{Directions, ScaledPenalty};
-use crate::simd::{axpy, dot};
+use crate::simd::{axpy, dot, largest, sum_abs};
 
 /// Columns up to which the whole Gram matrix stays in cache and is worked on as it is.
 const WHOLE: usize = 128;
 
+/// Part of the largest entry of c above which what a solution lacks of the penalty's slope is solved for once more.
+const ROUGH: f64 = 1e-13;
+
 /// Times that columns are called into a pack before the certificate is looked at.
 const MAX_PACKS: usize = 20;
+
+/// Second moments `G` of the columns that may move, which targets share, and what is derived from them.
+pub struct Curvature {
+    k: usize,
+    /// Columns, each [`padded`].
+    gram: Vec<f64>,
+    spectrum: OnceLock<Option<Spectrum>>,
+}
+
+impl Curvature {
+    /// Takes the moments of k columns over, each [`padded`] with zeros.
+    pub fn new(k: usize, gram: Vec<f64>) -> Self {
+        Self { k, gram, spectrum: OnceLock::new() }
+    }
+
+    fn spectrum(&self, unit: &ScaledPenalty) -> Option<&Spectrum> {
+        self.spectrum.get_or_init(|| Spectrum::new(self.k, &self.gram, &unit.l2)).as_ref()
+    }
+}
 
 /// Squared loss with normalised moments `G`, `c`, `q = mean (y - o)^2` (centred where there is an intercept) of
 /// the free columns in solver coordinates, the centre moved to 0.
 #[derive(Clone)]
 pub struct Gaussian {
     k: usize,
-    /// Columns of G, each [`padded`].
-    gram: Vec<f64>,
+    curvature: Arc<Curvature>,
     linear: Vec<f64>,
     square: f64,
     intercept: f64,
@@ -30,8 +53,40 @@ pub struct Gaussian {
     state: Descent,
     /// The columns that are worked on where there are many.
     pack: Packed,
+    trail: Trail,
+    /// `M'c` of the spectrum, where ridge problems are solved by it.
+    projected: Option<Vec<f64>>,
     move_set: Vec<usize>,
     direction: Vec<f64>,
+}
+
+/// The last two solutions of a path of strengths.
+#[derive(Clone, Default)]
+struct Trail {
+    /// Sum of the weights of the penalty, and the solution: of the one before the last.
+    before: Option<(f64, Vec<f64>)>,
+    /// Sum of the weights of the last one, 0 where there is none.
+    last: f64,
+}
+
+impl Trail {
+    /// Moves the last solution on in a straight line to a penalty of the same shape: between two kinks the solution is a
+    /// smooth function of the strength. Columns that would meet a kink stay.
+    fn lead(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) {
+        let now = sum_abs(&penalty.l1) + sum_abs(&penalty.l2);
+        let from = std::mem::replace(&mut self.last, now);
+        if now == from || from == 0.0 {
+            return;
+        }
+        let Some((earlier, before)) = self.before.replace((from, b.to_vec())) else { return };
+        let share = (now - from) / (from - earlier);
+        for (j, (b, before)) in b.iter_mut().zip(&before).enumerate() {
+            let on = *b + share * (*b - before);
+            if on * *b > 0.0 && on > penalty.lower[j] && on < penalty.upper[j] && !is_held(penalty, j, *b) {
+                *b = on;
+            }
+        }
+    }
 }
 
 fn form<'a>(k: usize, gram: &'a [f64], linear: &'a [f64]) -> Form<'a> {
@@ -42,17 +97,26 @@ fn form<'a>(k: usize, gram: &'a [f64], linear: &'a [f64]) -> Form<'a> {
 type Move<'a> = (Vec<(usize, f64)>, Cow<'a, [f64]>);
 
 impl Gaussian {
-    /// Takes the moments of k columns over, at position 0; `linear` and the columns of `gram` are [`padded`] with zeros.
-    /// `intercept` is that of centred columns, whatever the position: the mean of the target, or 0 without one.
-    pub fn new(k: usize, gram: Vec<f64>, linear: Vec<f64>, square: f64, intercept: f64) -> Self {
-        let state = Descent::at(linear.clone());
+    /// At position 0; `linear` is [`padded`] with zeros. `intercept` is that of centred columns, whatever the position: the
+    /// mean of the target, or 0 without one.
+    pub fn new(curvature: Arc<Curvature>, linear: Vec<f64>, square: f64, intercept: f64) -> Self {
+        let (k, state) = (curvature.k, Descent::at(linear.clone()));
         let (position, move_set, direction) = (vec![0.0; k], vec![], vec![]);
-        let pack = Packed::default();
-        Self { k, gram, linear, square, intercept, position, state, pack, move_set, direction }
+        let (pack, trail, projected) = (Packed::default(), Trail::default(), None);
+        Self { k, curvature, linear, square, intercept, position, state, pack, trail, projected, move_set, direction }
+    }
+
+    /// Gets ready for many strengths of a penalty: if it is the square of every column, for one decomposition in place of a
+    /// factorisation each.
+    pub fn diagonalise(&mut self, unit: &ScaledPenalty) {
+        if self.k > WHOLE || self.k == 0 || !unit.is_separable() || !unit.is_smooth() {
+            return;
+        }
+        self.projected = self.curvature.spectrum(unit).map(|spectrum| spectrum.project(&self.linear[..self.k]));
     }
 
     fn column(&self, j: usize) -> &[f64] {
-        &self.gram[j * padded(self.k)..][..self.k]
+        &self.curvature.gram[j * padded(self.k)..][..self.k]
     }
 
     /// `c - G b` at the position.
@@ -62,23 +126,41 @@ impl Gaussian {
 
     fn place(&mut self, b: &[f64]) {
         self.position.copy_from_slice(b);
-        let Self { k, gram, linear, state, .. } = self;
-        state.place(form(*k, gram, linear), b);
+        let Self { k, curvature, linear, state, .. } = self;
+        state.place(form(*k, &curvature.gram, linear), b);
     }
 
     fn leap_on_all(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
-        let Self { k, gram, linear, state, .. } = self;
-        state.minimise(form(*k, gram, linear), penalty, b, 0.0)
+        let Self { k, curvature, linear, state, .. } = self;
+        state.minimise(form(*k, &curvature.gram, linear), penalty, b, 0.0)
+    }
+
+    /// By the spectrum, if the problem is one of those that it has been made for and loses few digits; whether it is.
+    fn leap_by_spectrum(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        let curvature = self.curvature.clone();
+        let spectrum = self.projected.as_ref().and_then(|_| curvature.spectrum(penalty));
+        let Some((spectrum, alpha)) = spectrum.and_then(|s| Some((s, s.strength_of(penalty)?))) else { return false };
+        b.fill(0.0);
+        let projected = self.projected.as_deref().unwrap_or_default();
+        spectrum.add_solution(alpha, projected, b);
+        self.place(b);
+        let rest: Vec<f64> = self.slope().iter().zip(&penalty.l2).zip(&*b).map(|((s, l2), b)| s - l2 * b).collect();
+        if largest(&rest) > ROUGH * largest(&self.linear) {
+            spectrum.add_solution(alpha, &spectrum.project(&rest), b);
+            self.place(b);
+        }
+        true
     }
 
     /// To a thousandth of the tolerance: what is left then costs the coefficients fewer digits than that.
     fn leap_on_pack(&mut self, penalty: &ScaledPenalty, b: &mut [f64], tol: f64) -> bool {
-        let Self { k, gram, linear, state, pack, .. } = self;
-        let form = form(*k, gram, linear);
+        self.trail.lead(penalty, b);
+        let Self { k, curvature, linear, state, pack, .. } = self;
+        let form = form(*k, &curvature.gram, linear);
         let mut regular = true;
         for _ in 0..MAX_PACKS {
             regular = pack.minimise(form, &state.slope[..*k], penalty, b, (1e-3 * tol).min(1e-11));
-            state.place(form, b);
+            pack.spread_slope(form, b, state);
             if pack.holds_all(&state.slope[..*k], penalty) {
                 break;
             }
@@ -188,6 +270,10 @@ impl Model for Gaussian {
         if !penalty.is_separable() || (self.k > WHOLE && penalty.is_smooth()) {
             return None;
         }
+        if self.leap_by_spectrum(penalty, b) {
+            self.position.copy_from_slice(b);
+            return Some(true);
+        }
         if self.position != *b {
             self.place(b);
         }
@@ -201,7 +287,7 @@ impl Model for Gaussian {
         Some(false)
     }
 
-    fn short_gap(&self, penalty: &ScaledPenalty, b: &[f64]) -> Option<f64> {
+    fn short_gap(&self, penalty: &ScaledPenalty, b: &[f64], _far: f64) -> Option<f64> {
         let (s, bracket) = penalty.plain_fenchel(b, self.slope(), self.rounding())?;
         Some(0.5 * (1.0 - s).powi(2) * self.residual_square() + bracket)
     }
@@ -247,7 +333,8 @@ mod tests {
             column.resize(padded(k), 0.0);
             column
         };
-        Gaussian::new(k, (0..k).flat_map(padded_column).collect(), padded_column(k), cross[k * (k + 2)], 0.0)
+        let curvature = Curvature::new(k, (0..k).flat_map(padded_column).collect());
+        Gaussian::new(Arc::new(curvature), padded_column(k), cross[k * (k + 2)], 0.0)
     }
 
     /// Whole matrices and packs, with new factors for every strength and with kept ones, with and without bounds.

@@ -1,20 +1,29 @@
 //! A loss on the rows of a design.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::dense::{DenseDescent, TurnedRows, is_served};
 use super::least_squares::Regression;
-use super::rows::RowDescent;
-use super::{Dual, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
+use super::pass::{Pass, Sums};
+use super::rows::{Local, RowDescent};
+use super::separable::Packed;
+use super::{Dual, GRAM_LIMIT, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
 use crate::blocks;
 use crate::columns::{Column, centred_gram, combine, correlate, correlate_pair, gram};
 use crate::linalg::{Cholesky, solve_singular};
 use crate::loss::{Loss, rows};
 use crate::penalty::{Directions, ScaledPenalty};
-use crate::simd::{axpy, dot, largest, multiply, sum, sum_abs};
+use crate::simd::{axpy, dot, largest, multiply, sum};
 
 /// Mean curvature below which its digits are gone.
 const SMALLEST_CURVATURE: f64 = 1e-150;
+
+/// Part of the loss that the square of a Newton step makes, in the metric of the curvature, where the next one is too
+/// small to matter.
+const NEAR: f64 = 1e-6;
 
 /// Mean loss of `eta = base + b + Z w` over rows with weights `omega` (sum 1).
 #[derive(Clone)]
@@ -28,13 +37,9 @@ pub struct Glm<'a, L> {
     eta: Vec<f64>,
     residual: Vec<f64>,
     curvature: Vec<f64>,
-    value: f64,
-    /// `Omega r` and `Omega W`.
-    pull: Vec<f64>,
-    weights: Vec<f64>,
-    /// `Z' Omega r` and `Z' Omega W 1` at the position.
-    slope: Vec<f64>,
-    cross: Vec<f64>,
+    /// Sums over the rows where they stand; of products with columns only if `is_correlated`.
+    sums: Sums,
+    is_correlated: bool,
     system: InterceptSystem,
     /// Whether steps take the majorising parabola in place of the curvature.
     majorising: bool,
@@ -43,6 +48,32 @@ pub struct Glm<'a, L> {
     origin: Vec<f64>,
     share: f64,
     intercept_step: f64,
+    /// `max |eta|` where the prepared move starts.
+    furthest: f64,
+    /// Whether all columns stand at 0, and the intercept where it is best for that.
+    is_null: bool,
+    /// Whether all columns will move at once, towards a place where nothing holds them.
+    moves_freely: bool,
+    wide: Wide<'a>,
+}
+
+/// What a model of many columns keeps.
+#[derive(Clone, Default)]
+struct Wide<'a> {
+    /// All columns and the places of those that the model is narrowed to, if it is.
+    outside: Option<(Vec<Column<'a>>, Vec<usize>)>,
+    /// Under a loss of curvature 1: Gram matrix of the columns that were ever wanted, and blocks by their first column.
+    pack: Packed,
+    turned: BTreeMap<usize, Arc<TurnedRows>>,
+}
+
+/// A position with all columns at 0, and sums for these columns, from which models of some of them start.
+pub struct Null {
+    intercept: f64,
+    eta: Vec<f64>,
+    residual: Vec<f64>,
+    curvature: Vec<f64>,
+    sums: Sums,
 }
 
 /// What eliminating the intercept left behind: `Z' Omega W 1`, `1' Omega W 1` and `1' Omega r`.
@@ -70,6 +101,19 @@ impl<'a, L: Loss> Glm<'a, L> {
         base: Vec<f64>,
         intercept: Option<(f64, f64)>,
     ) -> Self {
+        Self::start(loss, columns, y, omega, base, intercept, false)
+    }
+
+    /// The same; `moves_freely` for penalties that are smooth on all of space.
+    pub fn start(
+        loss: L,
+        columns: Vec<Column<'a>>,
+        y: &'a [f64],
+        omega: &'a [f64],
+        base: Vec<f64>,
+        intercept: Option<(f64, f64)>,
+        moves_freely: bool,
+    ) -> Self {
         let n = y.len();
         let start = intercept.map_or(0.0, |null| best_intercept(loss, y, omega, &base, null));
         let mut model = Self {
@@ -79,29 +123,70 @@ impl<'a, L: Loss> Glm<'a, L> {
             omega,
             fit_intercept: intercept.is_some(),
             intercept: start,
-            eta: base.iter().map(|o| o + start).collect(),
+            eta: vec![0.0; n],
             residual: vec![0.0; n],
             curvature: vec![0.0; n],
-            value: 0.0,
-            pull: vec![0.0; n],
-            weights: vec![0.0; n],
-            slope: vec![],
-            cross: vec![],
+            sums: Sums::default(),
+            is_correlated: false,
+            system: InterceptSystem::default(),
+            majorising: false,
+            step: vec![0.0; n],
+            origin: base,
+            share: 0.0,
+            intercept_step: 0.0,
+            is_null: true,
+            moves_freely,
+            furthest: 0.0,
+            wide: Wide::default(),
+        };
+        model.pass(Some((&[], start)), 1.0, moves_freely);
+        model
+    }
+
+    /// The position that a model has just started at.
+    pub fn into_null(self) -> Null {
+        let Self { intercept, eta, residual, curvature, sums, .. } = self;
+        Null { intercept, eta, residual, curvature, sums }
+    }
+
+    /// Starts with some of the columns that a null position has sums for, `set` of them.
+    pub fn at_null(
+        (loss, fit_intercept): (L, bool),
+        (columns, set): (Vec<Column<'a>>, &[usize]),
+        (y, omega): (&'a [f64], &'a [f64]),
+        null: &Null,
+        moves_freely: bool,
+    ) -> Self {
+        let n = y.len();
+        Self {
+            loss,
+            columns,
+            y,
+            omega,
+            fit_intercept,
+            intercept: null.intercept,
+            eta: null.eta.clone(),
+            residual: null.residual.clone(),
+            curvature: null.curvature.clone(),
+            sums: null.sums.on(set, moves_freely && null.sums.has_gram),
+            is_correlated: true,
             system: InterceptSystem::default(),
             majorising: false,
             step: vec![0.0; n],
             origin: vec![0.0; n],
-            share: 0.0,
+            share: 1.0,
             intercept_step: 0.0,
-        };
-        model.refresh();
-        model.correlate_terms();
-        model
+            is_null: true,
+            moves_freely,
+            furthest: 0.0,
+            wide: Wide::default(),
+        }
     }
 
     /// Moves from 0 to `b` on the columns, and to the local model's best intercept for it.
     pub fn place(&mut self, b: &[f64]) {
         let all: Vec<usize> = (0..b.len()).collect();
+        self.is_null = false;
         self.newton_system(&all);
         self.aim(&all, b);
         self.advance(1.0);
@@ -129,13 +214,53 @@ impl<'a, L: Loss> Glm<'a, L> {
         (centred_gram(columns, &weights), slope)
     }
 
+    /// Hessian on the columns of `set`, the intercept eliminated, from the sums of the last pass; none where these lack
+    /// the digits, or were not asked for.
+    fn summed_hessian(&self, set: &[usize]) -> Option<Vec<f64>> {
+        /// Part of a column's square that has to be left when its mean is taken away.
+        const LEFT: f64 = 0.1;
+        let sums = &self.sums;
+        if !sums.has_gram || sums.weight < SMALLEST_CURVATURE {
+            return None;
+        }
+        let share = if self.fit_intercept { sums.weight.recip() } else { 0.0 };
+        let m = set.len();
+        let mut hessian = vec![0.0; m * m];
+        for (b, &j) in set.iter().enumerate() {
+            let mean = share * sums.cross(j);
+            for (a, &i) in set.iter().enumerate().skip(b) {
+                let entry = sums.gram(i, j) - sums.cross(i) * mean;
+                (hessian[b * m + a], hessian[a * m + b]) = (entry, entry);
+            }
+            if hessian[b * m + b] < LEFT * sums.gram(j, j) {
+                return None;
+            }
+        }
+        Some(hessian)
+    }
+
     /// Takes the intercept's part from a slope.
     fn eliminate(&mut self, curvature: f64, cross: Vec<f64>, slope: &mut [f64]) {
-        let along = sum(&self.pull);
+        let along = self.sums.pull;
         if curvature > 0.0 {
             axpy(-along / curvature, &cross, slope);
         }
         self.system = InterceptSystem { cross, curvature, slope: along };
+    }
+
+    /// The rows of a block of columns of `set`; once for a path where their weights do not change.
+    fn turn(&mut self, set: &[usize], members: &[usize], scale: Vec<f64>, local: Local<'_>) -> Option<Arc<TurnedRows>> {
+        let first = self.wide.outside.as_ref().map_or(set[members[0]], |(_, places)| places[set[members[0]]]);
+        let kept = self.wide.turned.get(&first).filter(|kept| L::IS_SQUARE && kept.len() == members.len());
+        if let Some(kept) = kept {
+            return Some(kept.clone());
+        }
+        let columns: Vec<Column<'_>> = members.iter().map(|&j| local.columns[j]).collect();
+        let turned = Arc::new(TurnedRows::new(&columns, scale, local.weights, local.centred)?);
+        if L::IS_SQUARE {
+            self.wide.turned.insert(first, turned.clone());
+        }
+        Some(turned)
     }
 
     fn majorants(&self) -> Vec<f64> {
@@ -144,7 +269,7 @@ impl<'a, L: Loss> Glm<'a, L> {
 
     /// `theta = r - W Z c` with `Z' Omega W Z c = Z' Omega r` for curvatures W and `weights` Omega W, Z the columns given and the intercept.
     fn project(&mut self, free: &[Column<'_>], curvature: &[f64], weights: &[f64]) -> Option<Vec<f64>> {
-        let (slope, cross) = correlate_pair(free, &self.pull, weights);
+        let (slope, cross) = correlate_pair(free, &self.weighted(&self.residual), weights);
         let (hessian, mut c) = self.condense(free, weights, slope, cross);
         if self.fit_intercept && self.system.curvature == 0.0 {
             return None;
@@ -182,31 +307,66 @@ impl<'a, L: Loss> Glm<'a, L> {
     fn is_projected(&self, free: &[Column<'_>], theta: &[f64]) -> bool {
         const LEFT: f64 = 1e-8;
         const ROUNDINGS: f64 = 5.0 * f64::EPSILON;
-        let rounding = ROUNDINGS / LEFT * largest(&self.eta);
-        let total = sum_abs(&self.pull) + rounding * sum(&self.weights);
+        let rounding = ROUNDINGS / LEFT * self.sums.largest_eta;
+        let total = self.sums.pull_size + rounding * self.sums.weight;
         let of_intercept = !self.fit_intercept || dot(self.omega, theta).abs() <= LEFT * total;
         if free.is_empty() {
             return of_intercept;
         }
-        let size: Vec<f64> = self.pull.iter().zip(&self.weights).map(|(r, w)| r.abs() + rounding * w).collect();
+        let rows = self.omega.iter().zip(self.residual.iter().zip(&self.curvature));
+        let size: Vec<f64> = rows.map(|(omega, (r, w))| (omega * r).abs() + rounding * (omega * w)).collect();
         let left = correlate(free, &self.weighted(theta));
         of_intercept && free.iter().zip(&left).all(|(column, left)| left.abs() <= LEFT * column.dot_abs(&size))
     }
 
-    /// Terms of every row at the present eta.
-    fn refresh(&mut self) {
-        let (loss, y, omega, eta) = (self.loss, self.y, self.omega, &self.eta);
-        let values = blocks::fill_pair(&mut self.residual, &mut self.curvature, |block, residual, curvature| {
-            rows::terms(loss, &y[block.clone()], &eta[block.clone()], &omega[block], residual, curvature)
-        });
-        self.value = values.iter().sum();
+    /// Takes the rows to a share of a step from their origin: of the one made of this direction, or of the prepared one.
+    fn pass(&mut self, direction: Option<(&[f64], f64)>, share: f64, with_gram: bool) {
+        let Self { loss, columns, y, omega, origin, step, eta, residual, curvature, .. } = self;
+        let pass = Pass { loss: *loss, columns, y, omega, origin, direction, share, with_gram };
+        self.sums = pass.run([step, eta, residual, curvature]);
+        (self.share, self.is_correlated) = (share, true);
     }
 
-    /// What every step and certificate at the position needs of the columns.
-    fn correlate_terms(&mut self) {
-        multiply(&self.residual, self.omega, &mut self.pull);
-        multiply(&self.curvature, self.omega, &mut self.weights);
-        (self.slope, self.cross) = correlate_pair(&self.columns, &self.pull, &self.weights);
+    /// Terms of every row at the present eta, without products with columns.
+    fn refresh(&mut self) {
+        let (loss, y, omega, eta) = (self.loss, self.y, self.omega, &self.eta);
+        let values = blocks::fill_all([&mut self.residual, &mut self.curvature], |start, [residual, curvature]| {
+            let rows = start..start + residual.len();
+            rows::terms(loss, &y[rows.clone()], &eta[rows.clone()], &omega[rows], residual, curvature)
+        });
+        self.sums.value = values.iter().sum();
+        self.is_correlated = false;
+    }
+
+    /// Share of a step with which to begin, and by how much more to move eta.
+    fn first_move(&self, direction: &[f64]) -> (f64, f64) {
+        if !(self.is_null && self.moves_freely && self.sums.has_gram) || direction.len() != self.columns.len() {
+            return (1.0, 0.0);
+        }
+        let spread = self.square_of(direction) / self.sums.weight;
+        let center = dot(self.omega, &self.eta);
+        let (share, shift) = self.loss.first_move(center, spread);
+        (share, if self.fit_intercept { shift } else { 0.0 })
+    }
+
+    /// Whether a Newton step leads so close to the solution that it will be the last.
+    fn is_near(&self, direction: &[f64]) -> bool {
+        self.sums.has_gram && self.square_of(direction) < NEAR * self.sums.value
+    }
+
+    /// `Z' Omega (r - shift W 1)`.
+    fn correlation(&self, shift: f64) -> Vec<f64> {
+        (0..self.columns.len()).map(|j| self.sums.slope(j) - shift * self.sums.cross(j)).collect()
+    }
+
+    /// `(Z d + s)' Omega W (Z d + s)` for the move d of all columns and the step s of the intercept.
+    fn square_of(&self, d: &[f64]) -> f64 {
+        let (sums, s) = (&self.sums, self.intercept_step);
+        let of_column = |j: usize| {
+            let before: f64 = (0..j).map(|i| 2.0 * sums.gram(i, j) * d[i]).sum();
+            d[j] * (before + sums.gram(j, j) * d[j] + 2.0 * s * sums.cross(j))
+        };
+        s * s * sums.weight + (0..d.len()).map(of_column).sum::<f64>()
     }
 
     fn weighted(&self, values: &[f64]) -> Vec<f64> {
@@ -222,26 +382,30 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
     }
 
     fn loss(&self) -> f64 {
-        self.value
+        self.sums.value
     }
 
     fn gradient(&mut self) -> Vec<f64> {
-        self.slope.clone()
+        self.sums.slopes()
     }
 
     fn newton_system(&mut self, set: &[usize]) -> (Vec<f64>, Vec<f64>) {
         let columns: Vec<Column<'_>> = set.iter().map(|&j| self.columns[j]).collect();
-        let slope = set.iter().map(|&j| self.slope[j]).collect();
+        let mut slope: Vec<f64> = set.iter().map(|&j| self.sums.slope(j)).collect();
         if self.majorising {
             let weights = self.weighted(&self.majorants());
             let cross = correlate(&columns, &weights);
             return self.condense(&columns, &weights, slope, cross);
         }
-        let cross = set.iter().map(|&j| self.cross[j]).collect();
-        let weights = std::mem::take(&mut self.weights);
-        let system = self.condense(&columns, &weights, slope, cross);
-        self.weights = weights;
-        system
+        let cross = set.iter().map(|&j| self.sums.cross(j)).collect();
+        if let Some(hessian) = self.summed_hessian(set) {
+            if self.fit_intercept {
+                self.eliminate(self.sums.weight, cross, &mut slope);
+            }
+            return (hessian, slope);
+        }
+        let weights = self.weighted(&self.curvature);
+        self.condense(&columns, &weights, slope, cross)
     }
 
     fn descend(
@@ -251,8 +415,8 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         start: &[f64],
         accuracy: f64,
     ) -> Option<(Vec<f64>, Vec<f64>)> {
-        let columns: Vec<Column<'_>> = set.iter().map(|&j| self.columns[j]).collect();
-        if self.majorising || !rows_are_cheap(&columns) || !penalty.is_descended() {
+        let columns: Vec<Column<'a>> = set.iter().map(|&j| self.columns[j]).collect();
+        if self.majorising || !rows_are_cheap(&columns) || !is_served(penalty) {
             return None;
         }
         let weights = self.weighted(&self.curvature);
@@ -260,45 +424,133 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         if total < SMALLEST_CURVATURE {
             return None;
         }
-        let mut descent = RowDescent::new(&columns, &weights, self.fit_intercept)?;
-        let mut slope: Vec<f64> = set.iter().map(|&j| self.slope[j]).collect();
+        let mut slope: Vec<f64> = set.iter().map(|&j| self.sums.slope(j)).collect();
         if self.fit_intercept {
-            self.eliminate(total, set.iter().map(|&j| self.cross[j]).collect(), &mut slope);
+            self.eliminate(total, set.iter().map(|&j| self.sums.cross(j)).collect(), &mut slope);
         }
-        let mut goal = start.to_vec();
-        descent.minimise(&slope, penalty, &mut goal, accuracy);
+        let (columns, weights, centred) = (columns.as_slice(), weights.as_slice(), self.fit_intercept);
+        let local = Local { columns, weights, centred, slope: &slope, penalty, start };
+        let goal = if columns.iter().all(Column::is_sparse) {
+            if !penalty.is_descended() {
+                return None;
+            }
+            RowDescent::new(local)?.goal(accuracy)
+        } else {
+            DenseDescent::new(local, |members, scale| self.turn(set, members, scale, local))?.goal(accuracy)
+        };
         Some((goal, slope))
     }
 
+    fn is_quadratic(&self) -> bool {
+        L::IS_SQUARE
+    }
+
+    fn leap(&mut self, penalty: &ScaledPenalty, b: &mut [f64], _tol: f64) -> Option<bool> {
+        let is_wide = self.wide.outside.is_none() && b.len() > GRAM_LIMIT;
+        let is_sparse = || self.columns.iter().any(Column::is_sparse);
+        if !L::IS_SQUARE || !is_wide || self.majorising || !penalty.is_descended() || is_sparse() {
+            return None;
+        }
+        let (mut slope, cross) = (self.sums.slopes(), self.sums.crosses());
+        if self.fit_intercept {
+            self.eliminate(self.sums.weight, cross.clone(), &mut slope);
+        }
+        let Self { wide, columns, omega, fit_intercept, .. } = self;
+        let (mut of, mut weighted) = (usize::MAX, vec![]);
+        let product = |i: usize, j: usize| {
+            if of != j {
+                of = j;
+                weighted = columns[j].to_dense(omega.len());
+                weighted.iter_mut().zip(*omega).for_each(|(z, w)| *z *= w);
+            }
+            columns[i].dot(&weighted) - if *fit_intercept { cross[i] * cross[j] } else { 0.0 }
+        };
+        let mut goal = b.to_vec();
+        let regular = wide.pack.minimise_by(GRAM_LIMIT, &slope, penalty, &mut goal, product)?;
+        let set = wide.pack.columns().to_vec();
+        let direction: Vec<f64> = set.iter().map(|&j| goal[j] - b[j]).collect();
+        if direction.iter().any(|d| !d.is_finite()) {
+            return None;
+        }
+        if *fit_intercept {
+            self.system.cross = set.iter().map(|&j| cross[j]).collect();
+        }
+        self.aim(&set, &direction);
+        self.advance(1.0);
+        b.copy_from_slice(&goal);
+        Some(regular)
+    }
+
+    fn narrow(&mut self, set: &[usize]) -> bool {
+        if self.wide.outside.is_some() {
+            return false;
+        }
+        let columns = set.iter().map(|&j| self.columns[j]).collect();
+        self.wide.outside = Some((std::mem::replace(&mut self.columns, columns), set.to_vec()));
+        self.sums = self.sums.on(set, false);
+        true
+    }
+
+    fn widen(&mut self) {
+        if let Some((columns, _)) = self.wide.outside.take() {
+            self.columns = columns;
+            std::mem::swap(&mut self.origin, &mut self.eta);
+            self.pass(Some((&[], 0.0)), 1.0, false);
+        }
+    }
+
+    /// The rows go where the line search will begin: mostly it ends there.
     fn aim(&mut self, set: &[usize], direction: &[f64]) {
         self.intercept_step = if self.fit_intercept { self.system.answer(direction) } else { 0.0 };
-        let mut step = std::mem::take(&mut self.step);
-        step.fill(self.intercept_step);
-        combine(&self.columns, set, direction, &mut step);
-        self.step = step;
-        self.origin.clone_from(&self.eta);
-        self.share = 0.0;
+        let (share, shift) = self.first_move(direction);
+        self.intercept_step += shift / share;
+        let mut of_all = vec![0.0; self.columns.len()];
+        set.iter().zip(direction).for_each(|(&j, d)| of_all[j] = *d);
+        let moves_most = 4 * set.len() > 3 * self.columns.len();
+        let with_gram = moves_most && !self.majorising && !self.is_near(&of_all);
+        self.furthest = self.sums.largest_eta;
+        std::mem::swap(&mut self.origin, &mut self.eta);
+        self.pass(Some((&of_all, self.intercept_step)), share, with_gram);
     }
 
     fn first_share(&self) -> f64 {
-        let (longest, allowed) = (largest(&self.step), self.loss.longest_step().max(2.0 * largest(&self.eta)));
-        if longest > allowed { allowed / longest } else { 1.0 }
+        let (longest, allowed) = (self.sums.largest_step, self.loss.longest_step().max(2.0 * self.furthest));
+        if self.share * longest > allowed { allowed / longest } else { self.share }
     }
 
     fn loss_at(&mut self, t: f64) -> f64 {
-        self.eta.clone_from(&self.origin);
-        axpy(t, &self.step, &mut self.eta);
-        self.share = t;
-        self.refresh();
-        self.value
+        if self.share != t {
+            self.eta.clone_from(&self.origin);
+            axpy(t, &self.step, &mut self.eta);
+            self.share = t;
+            self.refresh();
+        }
+        self.sums.value
     }
 
     fn advance(&mut self, t: f64) {
-        if self.share != t {
-            self.loss_at(t);
+        if self.share != t || !self.is_correlated {
+            self.pass(None, t, false);
         }
         self.intercept += t * self.intercept_step;
-        self.correlate_terms();
+        self.is_null = false;
+    }
+
+    /// With `theta = r - shift W` the rows' share of the gap is at most `shift^2 1' Omega W 1`, see
+    /// [`Loss::has_chi_square_bound`]. Where that is nothing to the loss, there is no need for a pass over them.
+    fn short_gap(&self, penalty: &ScaledPenalty, b: &[f64], far: f64) -> Option<f64> {
+        const NOTHING: f64 = 1e-13;
+        let weight = self.sums.weight;
+        if !self.loss.has_chi_square_bound() || weight < SMALLEST_CURVATURE {
+            return None;
+        }
+        let shift = if self.fit_intercept { self.sums.pull / weight } else { 0.0 };
+        if shift.abs() > 0.5 {
+            return None;
+        }
+        let (scale, of_penalty) = penalty.plain_fenchel(b, &self.correlation(shift), self.rounding())?;
+        let of_rows = shift * shift * weight;
+        (scale == 1.0 && (of_penalty > far || of_rows <= NOTHING * self.sums.value)).then_some(of_penalty + of_rows)
     }
 
     /// Where the curvature cannot project (rows on the flat or straight part of a loss), the majorant can.
@@ -306,15 +558,16 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         let mut store = vec![];
         let columns: Vec<Column<'a>> = self.columns.clone();
         let directions = free_columns(&columns, self.y.len(), free, &mut store);
-        let (curvature, weights) = (std::mem::take(&mut self.curvature), std::mem::take(&mut self.weights));
+        let weights = self.weighted(&self.curvature);
+        let curvature = std::mem::take(&mut self.curvature);
         let by_curvature = self.project(&directions, &curvature, &weights);
-        (self.curvature, self.weights) = (curvature, weights);
+        self.curvature = curvature;
         let by_curvature = by_curvature.filter(|theta| self.is_projected(&directions, theta));
         let (theta, correlation) = match by_curvature {
             // Z' Omega (r - shift W 1), without another pass over the rows
             Some(theta) if directions.is_empty() => {
                 let shift = if self.fit_intercept { self.system.answer(&[]) } else { 0.0 };
-                (theta, self.slope.iter().zip(&self.cross).map(|(s, c)| s - shift * c).collect())
+                (theta, self.correlation(shift))
             }
             Some(theta) => {
                 let correlation = correlate(&self.columns, &self.weighted(&theta));
@@ -348,12 +601,12 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
     }
 
     fn intercept_slope(&self) -> f64 {
-        if self.fit_intercept { sum(&self.pull).abs() } else { 0.0 }
+        if self.fit_intercept { self.sums.pull.abs() } else { 0.0 }
     }
 
     /// That of sums of residuals, and what the rounding of eta moves them by.
     fn rounding(&self) -> f64 {
-        1e-13 * sum_abs(&self.pull) + 4.0 * f64::EPSILON * largest(&self.eta) * sum(&self.weights)
+        1e-13 * self.sums.pull_size + 4.0 * f64::EPSILON * self.sums.largest_eta * self.sums.weight
     }
 
     /// `sum_i omega_i W_i eta_i^2 / 2`, with `1 + eta_i^2` under a log link, where eta has no units.
@@ -365,7 +618,7 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
 
     fn overflows(&self) -> bool {
         let largest = self.loss.largest_eta();
-        !self.value.is_finite() || self.eta.iter().any(|eta| eta.abs() > largest)
+        !self.sums.value.is_finite() || self.eta.iter().any(|eta| eta.abs() > largest)
     }
 
     fn majorise(&mut self, on: bool) {
@@ -391,9 +644,11 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
 /// Whether sweeps over the stored values of columns cost less than a factorisation of their Gram matrix.
 fn rows_are_cheap(columns: &[Column<'_>]) -> bool {
     /// Operations on a stored value, by an estimate of how many sweeps there are.
-    const SWEEPS: usize = 200;
+    const SWEEPS: usize = 60;
     let stored: usize = columns.iter().map(Column::n_stored).sum();
-    columns.iter().all(Column::is_sparse) && SWEEPS * stored < columns.len().saturating_pow(3)
+    let is_sparse = columns.iter().all(Column::is_sparse);
+    let is_mixed = !is_sparse && columns.iter().any(Column::is_sparse);
+    SWEEPS * stored < columns.len().saturating_pow(3) && !is_mixed
 }
 
 /// Columns of the free directions; combinations are written into `store`.

@@ -5,7 +5,7 @@
 //! | squared loss, dense tables of up to [`GRAM_LIMIT`] columns | [`Gaussian`] on merged fold moments | [`Quadratic`]: a factorisation, with active sets of columns and blocks |
 //! | the same where moments lack digits | [`Glm`] on the rows | by singular values where the penalty is smooth, else as below |
 //! | losses with a derivative; the squared loss otherwise | [`Glm`] on the rows | (proximal) Newton: [`Quadratic`] on a working set, line search |
-//! | logistic loss, more than 2 classes | [`Softmax`] on the rows | the same on the coefficients of all classes |
+//! | logistic loss, more than 2 classes | [`Softmax`] on the rows | the same on the coefficients of all classes; conjugate gradients where these are many and the penalty is L2 |
 //! | pinball loss | [`Pinball`] on the rows | [`interior_point`] |
 //! | any of these with a folded concave penalty | [`Continuation`] over it | convex problems with the penalty's tangents, along a path of strengths |
 //!
@@ -19,22 +19,27 @@ use crate::penalty::{Directions, Penalty, ScaledPenalty};
 mod block;
 mod continuation;
 mod coordinate;
+mod dense;
 mod fitter;
 mod gaussian;
 mod glm;
+mod inexact;
 pub mod interior_point;
 mod least_squares;
 pub mod newton;
+mod pass;
 mod pinball;
 mod rows;
 mod separable;
 mod softmax;
+mod spectrum;
+mod sweeps;
 
 pub use continuation::{Concave, Continuation};
 pub use coordinate::Quadratic;
 pub use fitter::Fitter;
-pub use gaussian::Gaussian;
-pub use glm::Glm;
+pub use gaussian::{Curvature, Gaussian};
+pub use glm::{Glm, Null};
 pub use least_squares::{ridge_by_svd, shorten_fit};
 pub use pinball::Pinball;
 pub use softmax::Softmax;
@@ -85,8 +90,7 @@ impl Solver {
 impl Solver {
     /// The solvers that serve a loss with a penalty, the automatic choice first.
     pub fn serving(loss: LossKind, n_classes: usize, penalty: &Penalty) -> &'static [Solver] {
-        let shares = penalty.kind.shares();
-        let smooth = shares.l1 + shares.norm == 0.0 && penalty.lower.is_none() && penalty.upper.is_none();
+        let smooth = penalty.is_smooth();
         match loss {
             _ if !penalty.kind.is_convex() => &[Solver::Auto, Solver::Continuation],
             LossKind::Quantile(_) => &[Solver::Auto, Solver::InteriorPoint],
@@ -159,8 +163,22 @@ pub trait Model {
         None
     }
 
+    /// Whether its local model is the loss itself.
+    fn is_quadratic(&self) -> bool {
+        false
+    }
+
+    /// Leaves all columns but those of `set` out until it is widened again, so that steps need no pass over them; false
+    /// where it cannot.
+    fn narrow(&mut self, _set: &[usize]) -> bool {
+        false
+    }
+
+    /// Takes all columns in again.
+    fn widen(&mut self) {}
+
     /// Prepares a move along `direction` on `set` (and the intercept's answer to it); needs the last
-    /// `newton_system` to have been on the same set.
+    /// `newton_system` to have been on the same set. The position is undefined until `advance`.
     fn aim(&mut self, set: &[usize], direction: &[f64]);
 
     /// Share of the prepared move with which a line search begins.
@@ -168,7 +186,7 @@ pub trait Model {
         1.0
     }
 
-    /// Mean loss after the share `t` of the prepared move; the position is undefined until `advance`.
+    /// Mean loss after the share `t` of the prepared move.
     fn loss_at(&mut self, t: f64) -> f64;
 
     /// Carries the share `t` of the prepared move out.
@@ -180,8 +198,9 @@ pub trait Model {
         None
     }
 
-    /// Duality gap at the position `b` where it takes none of what follows.
-    fn short_gap(&self, _penalty: &ScaledPenalty, _b: &[f64]) -> Option<f64> {
+    /// Duality gap at the position `b` where it takes none of what follows; the penalty's share alone where that is beyond
+    /// `far`.
+    fn short_gap(&self, _penalty: &ScaledPenalty, _b: &[f64], _far: f64) -> Option<f64> {
         None
     }
 

@@ -69,17 +69,27 @@ const SUM_ROUNDING: f64 = 1e-13;
 const FELL: f64 = 1e-9;
 /// Steps without progress after which the loop gives up.
 const STALLS: usize = 3;
-/// What a descent on a local model leaves of its first moves: Newton's method squares what it is given, and the polish
-/// is the last to give it.
-const COARSE: f64 = 1e-2;
-const FINE: f64 = 1e-5;
+/// What a descent on a local model leaves of its first moves: Newton's method squares what it is given. The polish, which
+/// is the last to give it, leaves the root of the tolerance, within these bounds.
+const COARSE: f64 = 5e-2;
+const FINEST: f64 = 1e-6;
 /// Columns that join a working set at once, at least.
 const JOINING: usize = 100;
+/// Columns from which on a fit is narrowed to some of them, and how many times more than these they have to be.
+const WIDE: usize = 500;
+const NARROW: usize = 3;
+/// Part of its weight from which on a slope counts as close to it.
+const NEAR: f64 = 0.9;
 
 impl Stop<'_> {
     /// What is left after some steps.
     pub fn after(&self, n_iter: usize) -> Self {
         Self { max_iter: self.max_iter.saturating_sub(n_iter), ..*self }
+    }
+
+    /// What a descent of the polish leaves.
+    fn fine(&self) -> f64 {
+        self.tol.sqrt().clamp(FINEST, COARSE)
     }
 
     fn at(&self, tol: f64, objective: f64) -> f64 {
@@ -128,10 +138,18 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
         progress.polished |= gap <= allowed;
         let taken = match model.leap(penalty, b, stop.tol) {
             Some(regular) => Taken { regular, share: 1.0, moved: true, runs_away: false },
-            None => {
-                let set = working_set(&model.gradient(), penalty, b);
-                step(model, penalty, b, &set, if progress.polished { FINE } else { COARSE })
-            }
+            None => match fit_narrowed(model, penalty, b, &stop.after(n_iter)) {
+                Some(report) => {
+                    n_iter += report.n_iter - 1;
+                    progress.polished = report.status == Status::Converged;
+                    Taken { regular: !report.ill_conditioned, share: 1.0, moved: true, runs_away: false }
+                }
+                None => {
+                    let set = working_set(&model.gradient(), penalty, b);
+                    let is_last = progress.polished || model.is_quadratic();
+                    step(model, penalty, b, &set, if is_last { stop.fine() } else { COARSE })
+                }
+            },
         };
         // a loss with straight or flat parts has places without curvature; a parabola above it leads away from them
         model.majorise(!taken.is_good());
@@ -140,6 +158,29 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
         ill_conditioned = !taken.regular;
         n_iter += 1;
     }
+}
+
+/// The same on the few columns that may differ from 0 at the solution; None, and nothing changed, where they are not few or
+/// nothing was to be done on them.
+///
+/// A column whose slope comes close to its weight may be called in by the moves of the others: with these among the few,
+/// most fits need one pass over all columns.
+fn fit_narrowed(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop: &Stop<'_>) -> Option<Report> {
+    if b.len() < WIDE || !penalty.directions(b).is_empty() {
+        return None;
+    }
+    let mut near = penalty.clone();
+    near.scale_from(penalty, NEAR);
+    let set = working_set(&model.gradient(), &near, b);
+    if NARROW * set.len() > b.len() || !model.narrow(&set) {
+        return None;
+    }
+    let mut inner = values_on(&set, b);
+    let report = fit(model, &penalty.restrict(&set), &mut inner, *stop);
+    model.majorise(false);
+    model.widen();
+    set.iter().zip(inner).for_each(|(&j, value)| b[j] = value);
+    (report.n_iter > 0).then_some(report)
 }
 
 /// What the loop has reached so far.
@@ -194,7 +235,7 @@ pub fn fit_null(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     for _ in 0..max_iter.min(100) {
         let before = model.loss();
         let is_good = if combined.is_empty() {
-            step(model, &nothing, b, &columns, FINE).is_good()
+            step(model, &nothing, b, &columns, FINEST).is_good()
         } else {
             step_along(model, &combined, b);
             true
@@ -224,8 +265,7 @@ fn step_along(model: &mut impl Model, directions: &[Vec<f64>], b: &mut [f64]) {
     Quadratic { k: linear.len(), gram: &within, linear: &linear, penalty: &free }.minimise(&mut c);
     let mut direction = vec![0.0; k];
     directions.iter().zip(&c).for_each(|(d, c)| crate::simd::axpy(*c, d, &mut direction));
-    model.aim(&all, &direction);
-    let t = line_search(model, &ScaledPenalty::none(k), b, &direction, &slope);
+    let t = line_search(model, &ScaledPenalty::none(k), &all, b, &direction, &slope);
     model.advance(t);
     crate::simd::axpy(t, &direction, b);
 }
@@ -302,8 +342,7 @@ fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[u
     let mut share = 0.0;
     let mut runs_away = false;
     if direction.iter().all(|d| d.is_finite()) {
-        model.aim(set, &direction);
-        share = line_search(model, &local, &start, &direction, &slope);
+        share = line_search(model, &local, set, &start, &direction, &slope);
         model.advance(share);
         runs_away = is_free_move(&local, &direction) && model.recedes();
         for ((&j, s), (d, g)) in set.iter().zip(&start).zip(direction.iter().zip(&goal)) {
@@ -354,10 +393,12 @@ fn is_free_move(penalty: &ScaledPenalty, direction: &[f64]) -> bool {
     longest >= LONG && direction.iter().zip(&unpenalised).all(negligible)
 }
 
-/// Halves the step until the objective falls by a part of what the local model promises; 0 if it never does.
+/// Aims along a direction on `set` and halves the step until the objective falls by a part of what the local model
+/// promises; 0 if it never does.
 fn line_search(
     model: &mut impl Model,
     penalty: &ScaledPenalty,
+    set: &[usize],
     start: &[f64],
     direction: &[f64],
     slope: &[f64],
@@ -366,6 +407,7 @@ fn line_search(
     let (loss, value) = (model.loss(), penalty.value(start));
     let promised = penalty.value(&moved(1.0)) - value - dot(slope, direction);
     let rounding = SUM_ROUNDING * (loss.abs() + value.abs());
+    model.aim(set, direction);
     let mut t = model.first_share();
     for _ in 0..60 {
         let change = (model.loss_at(t) - loss) + (penalty.value(&moved(t)) - value);

@@ -1,95 +1,129 @@
 //! Quadratic problems on the rows of sparse columns: coordinate descent without their Gram matrix.
 //!
-//! With stored values x, weights w of sum W, `t = w * X d` and `mean_j = x_j' w`, the columns of a Hessian from which an
-//! intercept has been eliminated multiply as `G d = X' t - mean (mean' d) / W`, whatever their shifts; without an intercept
-//! there are no shifts and `G d = X' t`. An update of a column costs two passes over its stored values.
+//! With stored values x, weights w of sum W, `q = sqrt w * x` and `mean_j = x_j' w`, the columns of a Hessian from which an
+//! intercept has been eliminated multiply as `G d = q' (q d) - mean (mean' d) / W`, whatever their shifts; without an
+//! intercept there are no shifts and `G d = q' (q d)`. An update of a column costs two passes over its stored values.
 
 use super::separable::is_held;
+use super::sweeps::{Sweeps, descend};
 use crate::columns::{Column, stored_dot};
 use crate::penalty::ScaledPenalty;
+use crate::simd::dot;
 
 /// Part of a column's mean square below which its curvature has lost digits.
 const DIGITS: f64 = 0.1;
-/// Sweeps at most.
-const MAX_SWEEPS: usize = 200;
+
+/// `min_b (b - a)' G (b - a) / 2 - slope' (b - a)` plus a penalty, where G belongs to columns on rows of some weights.
+#[derive(Clone, Copy)]
+pub(super) struct Local<'a> {
+    /// The columns.
+    pub columns: &'a [Column<'a>],
+    /// Weights of the rows.
+    pub weights: &'a [f64],
+    /// Whether an intercept is eliminated.
+    pub centred: bool,
+    /// Negative gradient at the start.
+    pub slope: &'a [f64],
+    /// The penalty on these columns.
+    pub penalty: &'a ScaledPenalty,
+    /// The start a.
+    pub start: &'a [f64],
+}
 
 /// A column on the rows with their weights.
 #[derive(Clone, Copy)]
 struct Stored<'a> {
     rows: &'a [u32],
-    values: &'a [f64],
-    /// Where its weighted values begin.
+    /// Where its q begins.
     first: usize,
     mean: f64,
     curvature: f64,
 }
 
-/// `min_b (b - a)' G (b - a) / 2 - slope' (b - a)` plus a separable penalty, a the start.
+/// Coordinate descent under a separable penalty.
 pub(super) struct RowDescent<'a> {
+    local: Local<'a>,
     columns: Vec<Stored<'a>>,
-    /// Values times the weights of their rows, column after column.
-    weighted: Vec<f64>,
+    /// q, column after column.
+    rooted: Vec<f64>,
     /// `1 / W` where an intercept is eliminated, else 0.
     inverse: f64,
-    /// `w * X d` and `mean' d`.
-    t: Vec<f64>,
-    along: f64,
+    /// `b`, `q d` and `mean' d`.
+    position: Vec<f64>,
 }
 
 impl<'a> RowDescent<'a> {
     /// None where a column is dense, or its curvature the small difference of large numbers.
-    pub(super) fn new(columns: &[Column<'a>], weights: &[f64], centred: bool) -> Option<Self> {
+    pub(super) fn new(local: Local<'a>) -> Option<Self> {
+        let Local { columns, weights, centred, start, .. } = local;
         let inverse = if centred { weights.iter().sum::<f64>().recip() } else { 0.0 };
-        let mut weighted = vec![];
+        let roots: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
+        let mut rooted = vec![];
         let stored = |column: &Column<'a>| {
             let Column::Sparse { rows, values, shift } = *column else { return None };
-            let first = weighted.len();
-            weighted.extend(rows.iter().zip(values).map(|(&i, x)| weights[i as usize] * x));
-            let pairs = || weighted[first..].iter().zip(values);
-            let (mean, square) = pairs().fold((0.0, 0.0), |(m, s), (wx, x)| (m + wx, s + wx * x));
+            let first = rooted.len();
+            rooted.extend(rows.iter().zip(values).map(|(&i, x)| roots[i as usize] * x));
+            let q = &rooted[first..];
+            let (mean, square) = (stored_dot(rows, q, &roots), dot(q, q));
             let curvature = square - inverse * mean * mean;
             let is_sound = curvature > DIGITS * square && (centred || shift == 0.0);
-            is_sound.then_some(Stored { rows, values, first, mean, curvature })
+            is_sound.then_some(Stored { rows, first, mean, curvature })
         };
         let columns = columns.iter().map(stored).collect::<Option<Vec<_>>>()?;
-        Some(Self { columns, weighted, inverse, t: vec![0.0; weights.len()], along: 0.0 })
+        let mut position = start.to_vec();
+        position.resize(start.len() + weights.len() + 1, 0.0);
+        Some(Self { local, columns, rooted, inverse, position })
     }
 
-    /// Moves `b` until a sweep moves no column by more than the part `accuracy` of the first sweep's longest move.
-    pub(super) fn minimise(&mut self, slope: &[f64], penalty: &ScaledPenalty, b: &mut [f64], accuracy: f64) {
-        let all: Vec<usize> = (0..b.len()).collect();
-        let longest = self.sweep(&all, slope, penalty, b);
-        let enough = accuracy * longest;
-        let mut left = MAX_SWEEPS;
-        loop {
-            let active: Vec<usize> = all.iter().copied().filter(|&j| !is_held(penalty, j, b[j])).collect();
-            while left > 0 && self.sweep(&active, slope, penalty, b) > enough {
-                left -= 1;
-            }
-            left = left.saturating_sub(1);
-            if left == 0 || self.sweep(&all, slope, penalty, b) <= enough {
-                return;
-            }
-        }
+    /// The minimiser, until moves are about the part `accuracy` of the first ones.
+    pub(super) fn goal(mut self, accuracy: f64) -> Vec<f64> {
+        descend(&mut self, accuracy);
+        self.position.truncate(self.columns.len());
+        self.position
+    }
+}
+
+impl Sweeps for RowDescent<'_> {
+    fn n_units(&self) -> usize {
+        self.columns.len()
     }
 
-    /// One update of each listed column; the longest move in units of the quadratic form.
-    fn sweep(&mut self, set: &[usize], slope: &[f64], penalty: &ScaledPenalty, b: &mut [f64]) -> f64 {
-        set.iter().fold(0.0, |a: f64, &j| a.max(self.update(j, slope[j], penalty, b)))
-    }
-
-    fn update(&mut self, j: usize, slope: f64, penalty: &ScaledPenalty, b: &mut [f64]) -> f64 {
-        let Stored { rows, values, first, mean, curvature } = self.columns[j];
-        let now = slope - stored_dot(rows, values, &self.t) + self.inverse * mean * self.along;
-        let moved = penalty.prox(j, now + curvature * b[j], curvature) - b[j];
+    fn update(&mut self, j: usize) -> f64 {
+        let Stored { rows, first, mean, curvature } = self.columns[j];
+        let q = &self.rooted[first..first + rows.len()];
+        let (b, fitted) = self.position.split_at_mut(self.columns.len());
+        let (fitted, along) = fitted.split_at_mut(self.local.weights.len());
+        let now = self.local.slope[j] - stored_dot(rows, q, fitted) + self.inverse * mean * along[0];
+        let moved = self.local.penalty.prox(j, now + curvature * b[j], curvature) - b[j];
         if moved == 0.0 {
             return 0.0;
         }
         b[j] += moved;
-        self.along += mean * moved;
-        let weighted = &self.weighted[first..];
-        rows.iter().zip(weighted).for_each(|(&i, wx)| self.t[i as usize] += moved * wx);
+        along[0] += mean * moved;
+        rows.iter().zip(q).for_each(|(&i, q)| fitted[i as usize] += moved * q);
         moved.abs() * curvature.sqrt()
+    }
+
+    fn is_idle(&self, j: usize) -> bool {
+        is_held(self.local.penalty, j, self.position[j])
+    }
+
+    /// `d' G d = |q d|^2 - (mean' d)^2 / W`.
+    fn objective(&self) -> f64 {
+        let Local { slope, penalty, start, .. } = self.local;
+        let (b, rest) = self.position.split_at(self.columns.len());
+        let (fitted, along) = rest.split_at(rest.len() - 1);
+        let linear = dot(slope, b) - dot(slope, start);
+        let value: f64 = (0..b.len()).map(|j| penalty.bounded_value(j, b[j])).sum();
+        0.5 * (dot(fitted, fitted) - self.inverse * along[0] * along[0]) - linear + value
+    }
+
+    fn position(&mut self) -> &mut Vec<f64> {
+        &mut self.position
+    }
+
+    fn n_coordinates(&self) -> usize {
+        self.columns.len()
     }
 }
 
@@ -115,11 +149,17 @@ mod tests {
             let columns: Vec<Column<'_>> =
                 rows.iter().zip(&values).map(|(rows, values)| Column::Sparse { rows, values, shift }).collect();
             let gram = if centred { centred_gram(&columns, &weights) } else { gram(&columns, &weights) };
-            let mut b = vec![0.0; slope.len()];
-            b[3] = 0.2;
-            let start = b.clone();
-            let mut descent = RowDescent::new(&columns, &weights, centred).unwrap();
-            descent.minimise(&slope, &penalty, &mut b, 1e-13);
+            let mut start = vec![0.0; slope.len()];
+            start[3] = 0.2;
+            let local = Local {
+                columns: &columns,
+                weights: &weights,
+                centred,
+                slope: &slope,
+                penalty: &penalty,
+                start: &start,
+            };
+            let b = RowDescent::new(local).unwrap().goal(1e-13);
             let mut rest = slope.clone();
             let moves = b.iter().zip(&start).map(|(b, a)| b - a);
             moves.zip(gram.chunks_exact(slope.len())).for_each(|(d, column)| axpy(-d, column, &mut rest));

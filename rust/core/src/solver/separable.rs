@@ -9,7 +9,7 @@ use super::PIVOT_FLOOR;
 use crate::factor::{Factor, padded};
 use crate::linalg::solve_singular;
 use crate::penalty::{ScaledPenalty, soft_threshold};
-use crate::simd::add_scaled;
+use crate::simd::{add_scaled, dot, largest};
 
 /// Squared pivot (columns of unit norm) below which a system has no digits left.
 pub(super) const SINGULAR: f64 = 1e-15;
@@ -19,6 +19,8 @@ pub(super) const MAX_ROUNDS: usize = 60;
 pub(super) const MAX_SWEEPS: usize = 50;
 /// Columns up to which a factor is found anew for every penalty.
 const CHEAP: usize = 64;
+/// Columns that are not held, for each one that wants to move, from which on none of them is swept over.
+const WAKING: usize = 4;
 /// Columns that a factor takes up one by one, whatever its size.
 const FEW: usize = 8;
 /// Part of its L1 weight from which on a slope calls a column in: it may want to move at the next solution.
@@ -53,6 +55,8 @@ pub(super) struct Descent {
     /// Columns of the factor: those that were not held.
     active: Vec<usize>,
     is_active: Vec<bool>,
+    /// Whether each column is not held.
+    is_free: Vec<bool>,
     /// Whether the factor is one of G alone.
     is_plain: bool,
     /// Whether it may be one of another penalty's squares.
@@ -67,6 +71,11 @@ impl<'a> Form<'a> {
     pub(super) fn column(&self, j: usize) -> &'a [f64] {
         &self.gram[j * self.stride..][..self.linear.len()]
     }
+}
+
+/// What counts as no slope where the part `accuracy` of the largest entry of c does.
+fn slope_floor(form: Form<'_>, accuracy: f64) -> f64 {
+    accuracy.max(ROUNDING) * largest(form.linear)
 }
 
 /// Whether column j stands at a kink or at an end of its box.
@@ -106,9 +115,13 @@ impl Descent {
         self.invert(form, penalty);
         let mut accuracy: f64 = 1.0;
         let mut regular = true;
-        for _ in 0..MAX_ROUNDS {
-            let sweeps = Sweeps { form, penalty, accuracy, b, state: self };
-            let still = Arch::new().dispatch(sweeps);
+        for round in 0..MAX_ROUNDS {
+            let still = if round == 0 && self.wakes_few(form, penalty, b, floor) {
+                Arch::new().dispatch(Wake { form, penalty, b, state: self });
+                false
+            } else {
+                Arch::new().dispatch(Sweeps { form, penalty, accuracy, b, state: self })
+            };
             let (settled, pivot) = self.settle(form, penalty, b, floor);
             regular &= pivot > PIVOT_FLOOR;
             if settled {
@@ -120,6 +133,18 @@ impl Descent {
             accuracy = (accuracy * 0.1).max(1e-16);
         }
         regular
+    }
+
+    /// Whether only few held columns want to move, next to those that are not held; lists them. On a path of strengths this
+    /// is what is new at most of them, and sweeps over all columns would find nothing else.
+    fn wakes_few(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64], floor: f64) -> bool {
+        let floor = slope_floor(form, floor);
+        let Self { slope, swept, .. } = self;
+        swept.clear();
+        let wants = |j: usize| penalty.off_at(j, b[j], slope[j] - penalty.l2[j] * b[j]) > floor;
+        swept.extend((0..b.len()).filter(|&j| is_held(penalty, j, b[j]) && wants(j)));
+        let awake = (0..b.len()).filter(|&j| !is_held(penalty, j, b[j])).count();
+        WAKING * swept.len() <= awake
     }
 
     fn invert(&mut self, form: Form<'_>, penalty: &ScaledPenalty) {
@@ -139,11 +164,12 @@ impl Descent {
     /// a kink, and looks whether a held column wants to move. With the smallest squared pivot met: a small one costs
     /// digits, but its direction still serves where coordinate descent would take for ever.
     fn settle(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64], accuracy: f64) -> (bool, f64) {
-        let floor = accuracy.max(ROUNDING) * form.linear.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
+        let floor = slope_floor(form, accuracy);
         let mut smallest: f64 = 1.0;
         for _ in 0..=b.len() {
-            if !self.update(form, penalty, b) {
-                self.renew(form, penalty, b);
+            self.note_free(penalty, b);
+            if !self.update(form, penalty) {
+                self.renew(form, penalty);
             }
             let Some(crossed) = self.refine(form, penalty, b, floor) else { return (false, 0.0) };
             smallest = smallest.min(self.pivot());
@@ -173,7 +199,7 @@ impl Descent {
                 if !self.is_stale {
                     return Some(false);
                 }
-                self.renew(form, penalty, b);
+                self.renew(form, penalty);
                 self.rest(penalty, b);
             }
             left = now;
@@ -186,11 +212,21 @@ impl Descent {
         if self.factor.len() == self.active.len() && pivot > SINGULAR { pivot } else { 0.0 }
     }
 
+    /// Looks which columns are held.
+    fn note_free(&mut self, penalty: &ScaledPenalty, b: &[f64]) {
+        let held = |((b, l1), (low, high)): ((&f64, &f64), (&f64, &f64))| {
+            ((*b == 0.0) & (*l1 > 0.0)) | (b <= low) | (b >= high)
+        };
+        let columns = b.iter().zip(&penalty.l1).zip(penalty.lower.iter().zip(&penalty.upper));
+        self.is_free.clear();
+        self.is_free.extend(columns.map(|column| !held(column)));
+    }
+
     /// Factorises `G + diag l2` on the columns that are not held.
-    fn renew(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) {
+    fn renew(&mut self, form: Form<'_>, penalty: &ScaledPenalty) {
         self.is_stale = false;
         self.active.clear();
-        self.active.extend((0..b.len()).filter(|&j| !is_held(penalty, j, b[j])));
+        self.active.extend((0..form.k).filter(|&j| self.is_free[j]));
         self.is_plain = self.active.iter().all(|&j| penalty.l2[j] == 0.0);
         let active = &self.active;
         self.factor.refresh(active.len(), form.stride, |a, out| {
@@ -202,11 +238,10 @@ impl Descent {
 
     /// Brings the last factor up to date where its columns are the same but for a few: those before the first that has left
     /// stay. False where too many are not, or where a new one costs less than steps with that of another strength.
-    fn update(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &[f64]) -> bool {
-        let wanted = |j: usize| !is_held(penalty, j, b[j]);
-        let kept = self.active.iter().take_while(|&&j| wanted(j)).count();
-        let count = (0..b.len()).filter(|&j| wanted(j)).count();
-        let is_plain = self.is_plain && (0..b.len()).all(|j| penalty.l2[j] == 0.0 || !wanted(j));
+    fn update(&mut self, form: Form<'_>, penalty: &ScaledPenalty) -> bool {
+        let kept = self.active.iter().take_while(|&&j| self.is_free[j]).count();
+        let count = self.is_free.iter().filter(|is_free| **is_free).count();
+        let is_plain = self.is_plain && penalty.l2.iter().zip(&self.is_free).all(|(l2, free)| *l2 == 0.0 || !free);
         let is_there = self.factor.len() == self.active.len() && kept > 0;
         if !is_there || count - kept > FEW + kept / 16 || !(is_plain || kept > CHEAP) {
             return false;
@@ -215,23 +250,15 @@ impl Descent {
         self.active.truncate(kept);
         (self.is_plain, self.is_stale) = (is_plain, !is_plain);
         self.is_active.clear();
-        self.is_active.resize(b.len(), false);
+        self.is_active.resize(form.k, false);
         self.active.iter().for_each(|&j| self.is_active[j] = true);
-        for j in (0..b.len()).filter(|&j| wanted(j)) {
-            if !self.is_active[j] && !self.append(form, penalty, j) {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn append(&mut self, form: Form<'_>, penalty: &ScaledPenalty, j: usize) -> bool {
-        let column = form.column(j);
-        self.step.clear();
-        self.step.extend(self.active.iter().map(|&i| column[i]));
-        self.step.push(column[j] + penalty.l2[j]);
-        self.active.push(j);
-        self.factor.append(&self.step)
+        self.active.extend((0..form.k).filter(|&j| self.is_free[j] && !self.is_active[j]));
+        let Self { active, factor, .. } = self;
+        factor.extend(active.len() - kept, |q, out| {
+            let column = form.column(active[kept + q]);
+            out.iter_mut().zip(&*active).for_each(|(o, &i)| *o = column[i]);
+            out[kept + q] += penalty.l2[active[kept + q]];
+        })
     }
 
     /// What the active columns' slopes lack of the penalty's, into `step`; the largest.
@@ -275,7 +302,7 @@ impl Descent {
 
     fn is_optimal(&self, penalty: &ScaledPenalty, b: &[f64], floor: f64) -> bool {
         let off = |j: usize| penalty.off_at(j, b[j], self.slope[j] - penalty.l2[j] * b[j]);
-        (0..b.len()).all(|j| !is_held(penalty, j, b[j]) || off(j) <= floor)
+        (0..b.len()).all(|j| self.is_free[j] || off(j) <= floor)
     }
 }
 
@@ -304,9 +331,14 @@ impl Packed {
         self.is_inside.resize(form.k, false);
         self.linear.resize(form.stride, 0.0);
         for j in (0..form.k).filter(|&j| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j]) {
-            self.admit(form, j);
+            self.admit(form.stride, j, form.linear[j], |i| form.column(j)[i]);
         }
-        let (k, stride) = (self.columns.len(), form.stride);
+        self.solve(form.stride, penalty, b, floor)
+    }
+
+    /// Minimises over the columns of the pack, which are `stride` numbers apart.
+    fn solve(&mut self, stride: usize, penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> bool {
+        let k = self.columns.len();
         let local = Form { k, stride, gram: &self.gram, linear: &self.linear[..padded(k)] };
         let penalty = penalty.restrict(&self.columns);
         self.b.clear();
@@ -317,18 +349,66 @@ impl Packed {
         regular
     }
 
-    fn admit(&mut self, form: Form<'_>, j: usize) {
+    /// Takes `c - G b` at the b that was found: those of the columns inside are known.
+    pub(super) fn spread_slope(&self, form: Form<'_>, b: &[f64], whole: &mut Descent) {
+        let outside = form.k - self.columns.len();
+        if outside > b.iter().filter(|b| **b != 0.0).count() {
+            whole.place(form, b);
+            return;
+        }
+        self.columns.iter().zip(&self.state.slope).for_each(|(&j, slope)| whole.slope[j] = *slope);
+        for j in (0..form.k).filter(|&j| !self.is_inside[j]) {
+            whole.slope[j] = form.linear[j] - dot(&form.column(j)[..form.k], b);
+        }
+    }
+
+    /// Takes column j in, with its entry of c and its products with the columns of the pack and itself.
+    fn admit(&mut self, stride: usize, j: usize, linear: f64, mut product: impl FnMut(usize) -> f64) {
         if std::mem::replace(&mut self.is_inside[j], true) {
             return;
         }
-        let (column, m) = (form.column(j), self.columns.len());
-        self.linear[m] = form.linear[j];
+        let m = self.columns.len();
+        self.linear[m] = linear;
         self.columns.push(j);
-        self.gram.resize((m + 1) * form.stride, 0.0);
+        self.gram.resize((m + 1) * stride, 0.0);
         for (a, &i) in self.columns.iter().enumerate() {
-            self.gram[a * form.stride + m] = column[i];
-            self.gram[m * form.stride + a] = column[i];
+            let product = product(i);
+            self.gram[a * stride + m] = product;
+            self.gram[m * stride + a] = product;
         }
+    }
+
+    /// Minimises over the columns of the pack and those, up to `room` in all, that `slope` calls in, where no matrix of all
+    /// columns is kept; `product(i, j)` is an entry of it. None where there is no room for those.
+    pub(super) fn minimise_by(
+        &mut self,
+        room: usize,
+        slope: &[f64],
+        penalty: &ScaledPenalty,
+        b: &mut [f64],
+        mut product: impl FnMut(usize, usize) -> f64,
+    ) -> Option<bool> {
+        let stride = padded(room);
+        self.is_inside.resize(slope.len(), false);
+        self.linear.resize(stride, 0.0);
+        let is_called = |j: usize| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j];
+        let called: Vec<usize> = (0..slope.len()).filter(|&j| !self.is_inside[j] && is_called(j)).collect();
+        if self.columns.len() + called.len() > room {
+            return None;
+        }
+        called.iter().for_each(|&j| self.admit(stride, j, 0.0, |i| product(i, j)));
+        // c is what the slope at b says: its digits are those of the rows
+        for (m, &j) in self.columns.iter().enumerate() {
+            let column = &self.gram[m * stride..];
+            let along = self.columns.iter().zip(column).map(|(&i, g)| g * b[i]).sum::<f64>();
+            self.linear[m] = slope[j] + along;
+        }
+        Some(self.solve(stride, penalty, b, 0.0))
+    }
+
+    /// Columns of the pack.
+    pub(super) fn columns(&self) -> &[usize] {
+        &self.columns
     }
 
     /// Whether no column outside wants to move.
@@ -359,14 +439,7 @@ impl WithSimd for Sweeps<'_, '_> {
         let Self { form, penalty, accuracy, b, state } = self;
         let Descent { slope, inverse, diagonal, swept, .. } = state;
         let k = b.len();
-        let columns = Columns {
-            form,
-            diagonal: &diagonal[..k],
-            inverse: &inverse[..k],
-            l1: &penalty.l1[..k],
-            lower: &penalty.lower[..k],
-            upper: &penalty.upper[..k],
-        };
+        let columns = Columns::new(form, penalty, diagonal, inverse);
         let first = (0..k).fold(0.0, |a: f64, j| a.max(columns.update(simd, j, b, slope)));
         let mut largest = first;
         for _ in 0..MAX_SWEEPS {
@@ -393,7 +466,33 @@ struct Columns<'a> {
     upper: &'a [f64],
 }
 
-impl Columns<'_> {
+/// One update of each column that has been listed.
+struct Wake<'a, 'f> {
+    form: Form<'f>,
+    penalty: &'a ScaledPenalty,
+    b: &'a mut [f64],
+    state: &'a mut Descent,
+}
+
+impl WithSimd for Wake<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Descent { slope, inverse, diagonal, swept, .. } = self.state;
+        let columns = Columns::new(self.form, self.penalty, diagonal, inverse);
+        swept.iter().for_each(|&j| _ = columns.update(simd, j, self.b, slope));
+    }
+}
+
+impl<'a> Columns<'a> {
+    #[inline(always)]
+    fn new(form: Form<'a>, penalty: &'a ScaledPenalty, diagonal: &'a [f64], inverse: &'a [f64]) -> Self {
+        let k = form.k;
+        let (l1, lower, upper) = (&penalty.l1[..k], &penalty.lower[..k], &penalty.upper[..k]);
+        Self { form, diagonal: &diagonal[..k], inverse: &inverse[..k], l1, lower, upper }
+    }
+
     /// Minimises over column j alone; the square of its move in units of the quadratic form.
     #[inline(always)]
     fn update<S: Simd>(&self, simd: S, j: usize, b: &mut [f64], slope: &mut [f64]) -> f64 {

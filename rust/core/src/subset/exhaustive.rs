@@ -119,15 +119,15 @@ impl Exhaustive {
     ///
     /// A column that no fit can use, and one that only fills the tree up, meets no other: its coefficient is 0.
     fn root(&self, train: &Moments, test: &Moments) -> Root {
-        let (p, stats) = (self.table.n_columns(), train.stats());
-        let origin = |j: usize| if self.ridge.fit_intercept { train.mean[j] } else { 0.0 };
+        let (p, stats) = (self.table.n_columns(), train.columns.stats());
+        let origin = |j: usize| if self.ridge.fit_intercept { train.mean_of(j) } else { 0.0 };
         let about = |m: &Moments, i: usize, k: usize| {
-            m.cross_of(i, k) / m.weight + (m.mean[i] - origin(i)) * (m.mean[k] - origin(k))
+            m.cross_of(i, k) / m.weight() + (m.mean_of(i) - origin(i)) * (m.mean_of(k) - origin(k))
         };
         let diagonal = |j: usize| {
             let sd = if stats.constant[j] { 0.0 } else { stats.sd[j] };
             let penalty = self.ridge.alpha * if self.ridge.standardize { sd * sd } else { 1.0 };
-            let flat = sd == 0.0 && (self.ridge.standardize || origin(j) == train.mean[j]);
+            let flat = sd == 0.0 && (self.ridge.standardize || origin(j) == train.mean_of(j));
             (!flat).then_some(about(train, j, j) + penalty)
         };
         // the target comes first in the tree, and last in the moments

@@ -2,11 +2,11 @@
 
 use super::Softmax;
 use super::hessian::System;
-use crate::columns::correlate;
+use super::rows::Bend;
 use crate::linalg::{Cholesky, least_squares};
 use crate::penalty::Directions;
 use crate::simd::{axpy, dot, multiply};
-use crate::solver::{Model, PIVOT_FLOOR};
+use crate::solver::PIVOT_FLOOR;
 
 /// Part of the residuals' size that may be left of their correlation with a direction that was projected out.
 const LEFT: f64 = 1e-8;
@@ -22,7 +22,7 @@ impl Softmax<'_> {
         self.system = Some(system);
         let mut field = vec![0.0; self.eta.len()];
         self.field(&set, &direction?, &answer?, &mut field);
-        let theta = self.residuals_less(&field, majorised);
+        let theta = self.residuals_less(field, majorised);
         let correlation = self.correlation(&theta);
         self.is_projected(free, &set, &theta, &correlation).then_some((theta, correlation))
     }
@@ -60,35 +60,18 @@ impl Softmax<'_> {
     }
 
     /// `r - W f`; over the classes it has the sum 0, y's entry being the others' sum.
-    fn residuals_less(&self, field: &[f64], majorised: bool) -> Vec<f64> {
-        let n = self.labels.len();
-        let mut theta = vec![0.0; field.len()];
-        for (i, &y) in self.labels.iter().enumerate() {
-            let entries = || (i..field.len()).step_by(n);
-            let weight = |e: usize| if majorised { 1.0 / self.n_classes as f64 } else { self.probability[e] };
-            // W f = p (f - sum p f) for the other classes, f taken about y's entry: where p_y is near 1 nothing cancels
-            let own = field[y * n + i];
-            let mean: f64 = entries().map(|e| weight(e) * (field[e] - own)).sum();
-            let mut rest = 0.0;
-            for e in entries().filter(|e| *e != y * n + i) {
-                let scale = if majorised { 0.5 } else { self.probability[e] };
-                theta[e] = -self.probability[e] - scale * ((field[e] - own) - mean);
-                rest += theta[e];
-            }
-            theta[y * n + i] = -rest;
-        }
-        theta
+    fn residuals_less(&self, mut field: Vec<f64>, majorised: bool) -> Vec<f64> {
+        Bend { labels: &self.labels, omega: self.omega, probability: &self.probability, majorised }.rest(&mut field);
+        field
     }
 
     /// `Z' Omega theta`.
     fn correlation(&self, theta: &[f64]) -> Vec<f64> {
-        let mut weighted = vec![0.0; self.labels.len()];
-        let mut correlation = Vec::with_capacity(self.n_columns());
-        for k in 0..self.n_classes {
-            multiply(&theta[self.rows_of(k)], self.omega, &mut weighted);
-            correlation.extend(correlate(&self.columns, &weighted));
-        }
-        correlation
+        let mut weighted = vec![0.0; theta.len()];
+        let n = self.labels.len().max(1);
+        let classes = theta.chunks_exact(n).zip(weighted.chunks_exact_mut(n));
+        classes.for_each(|(theta, out)| multiply(theta, self.omega, out));
+        self.correlate_classes(&weighted).0
     }
 
     /// Whether nothing of the residuals' correlation with the directions is left in `theta`.
@@ -113,25 +96,13 @@ impl Softmax<'_> {
 
     /// Largest `s <= 1` with `e_y - s theta` a distribution in every row.
     pub(super) fn feasible_scale(&self, theta: &[f64]) -> f64 {
-        let n = self.labels.len();
         let mut scale: f64 = 1.0;
-        for (e, theta) in theta.iter().enumerate().filter(|(_, theta)| **theta > 0.0) {
-            let is_own = self.labels[e % n] == e / n;
-            scale = scale.min(if is_own { theta.recip() } else { 0.0 });
+        for (k, theta) in theta.chunks_exact(self.labels.len().max(1)).enumerate() {
+            for (label, theta) in self.labels.iter().zip(theta).filter(|(_, theta)| **theta > 0.0) {
+                scale = scale.min(if *label == k { theta.recip() } else { 0.0 });
+            }
         }
         scale
-    }
-
-    /// Kullback-Leibler divergence of `q = e_y - s theta` from p in row i.
-    pub(super) fn divergence(&self, theta: &[f64], s: f64, i: usize) -> f64 {
-        let n = self.labels.len();
-        let share = |k: usize| {
-            let e = k * n + i;
-            let q = if self.labels[i] == k { 1.0 - s * theta[e] } else { -s * theta[e] };
-            let log_p = (self.eta[e] - self.top[i]) - self.log_sum[i];
-            relative_entropy(q, self.probability[e], self.residual(k, i) - s * theta[e], log_p)
-        };
-        (0..self.n_classes).map(share).sum()
     }
 }
 
@@ -180,31 +151,4 @@ fn solve_semidefinite(matrix: &[f64], rhs: &[f64]) -> Option<Vec<f64>> {
     let fit = least_squares(&scaled, k, k, &x)?;
     let x: Vec<f64> = fit.x.iter().zip(&scale).map(|(x, s)| x * s).collect();
     x.iter().all(|x| x.is_finite()).then_some(x)
-}
-
-/// `q log(q / p) - q + p` with `q = p + delta`, at least 0; summed over the classes of two distributions it is their
-/// divergence, without the cancellation of its first-order terms.
-pub(super) fn relative_entropy(q: f64, p: f64, delta: f64, log_p: f64) -> f64 {
-    let ratio = delta / p;
-    let share = if q == 0.0 {
-        p
-    } else if ratio.abs() < 0.5 {
-        p * excess(ratio)
-    } else {
-        // from log p, since p may have been rounded to 0
-        q * (q.ln() - log_p) - delta
-    };
-    // not `max`, which would turn NaN into a certificate
-    if share < 0.0 { 0.0 } else { share }
-}
-
-/// `(1 + x) log(1 + x) - x`.
-fn excess(x: f64) -> f64 {
-    if x.abs() < 0.01 {
-        // the terms x^n (-1)^n / (n (n - 1)) up to n = 8
-        let tail = 1.0 / 20.0 - x * (1.0 / 30.0 - x * (1.0 / 42.0 - x / 56.0));
-        x * x * (0.5 - x * (1.0 / 6.0 - x * (1.0 / 12.0 - x * tail)))
-    } else {
-        (1.0 + x) * x.ln_1p() - x
-    }
 }

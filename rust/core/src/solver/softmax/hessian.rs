@@ -3,7 +3,7 @@
 use super::Softmax;
 use super::laplacian::Laplacian;
 use crate::columns::{Column, correlate, gram};
-use crate::simd::{axpy, dot, multiply};
+use crate::simd::{axpy, dot, multiply, sum};
 
 /// Mean curvature below which its digits are gone.
 const SMALLEST_CURVATURE: f64 = 1e-150;
@@ -103,13 +103,17 @@ impl<'a> Softmax<'a> {
     /// all such edges are added up first.
     fn assemble(&self, set: &[usize], majorised: bool) -> System {
         let mut system = self.empty_system(set, majorised);
+        if set.is_empty() {
+            self.join(&mut system);
+            return system;
+        }
         let mut members = self.members(set);
         let mut alone: Vec<Option<Vec<f64>>> = vec![None; self.n_classes];
         for edge in (0..self.n_classes).flat_map(|k| (k + 1..self.n_classes).map(move |l| (k, l))) {
             let weights = self.edge(edge, majorised);
             let union = self.union(&mut members, &[edge.0, edge.1]);
             if self.fit_intercept {
-                system.add_cross(&members, edge, &correlate(&union, &weights), weights.iter().sum());
+                system.add_cross(&members, edge, &correlate(&union, &weights), sum(&weights));
             }
             match (members[edge.0].entries.is_empty(), members[edge.1].entries.is_empty()) {
                 (true, true) => {}
@@ -126,6 +130,25 @@ impl<'a> Softmax<'a> {
             system.eliminate(&self.along);
         }
         system
+    }
+
+    /// The edges between the intercepts alone.
+    fn join(&self, system: &mut System) {
+        if !self.fit_intercept {
+            return;
+        }
+        let (k, total) = (self.n_classes, sum(self.omega));
+        let mut weighted = vec![0.0; self.labels.len()];
+        for a in 0..k {
+            multiply(&self.probability[self.rows_of(a)], self.omega, &mut weighted);
+            for b in a + 1..k {
+                let edge = dot(&weighted, &self.probability[self.rows_of(b)]);
+                let edge = if edge < SMALLEST_CURVATURE { total * SMALLEST_CURVATURE } else { edge };
+                let edge = if system.majorised { total * 0.5 / k as f64 } else { edge };
+                (system.edges[a * k + b], system.edges[b * k + a]) = (edge, edge);
+            }
+        }
+        system.eliminate(&self.along);
     }
 
     fn empty_system(&self, set: &[usize], majorised: bool) -> System {
@@ -152,7 +175,7 @@ impl<'a> Softmax<'a> {
         multiply(&self.probability[self.rows_of(k)], &self.probability[self.rows_of(l)], &mut weights);
         weights.iter_mut().zip(self.omega).for_each(|(w, omega)| *w *= omega);
         // where every row's curvature has underflowed, the slope is all that is known of a direction
-        if weights.iter().sum::<f64>() < SMALLEST_CURVATURE { times(SMALLEST_CURVATURE) } else { weights }
+        if sum(&weights) < SMALLEST_CURVATURE { times(SMALLEST_CURVATURE) } else { weights }
     }
 
     pub(super) fn members(&self, set: &[usize]) -> Vec<Members> {

@@ -2,16 +2,21 @@
 
 mod dual;
 mod hessian;
+mod inexact;
 mod laplacian;
+mod rows;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use self::hessian::System;
+use self::inexact::Diagonal;
 use self::laplacian::centre;
+use self::rows::{Divergence, Rows};
 use super::{Dual, Model, NEGLIGIBLE_MOVE};
-use crate::columns::{Column, combine, correlate};
-use crate::penalty::Directions;
-use crate::simd::{axpy, dot};
+use crate::columns::{Column, Many, combine, correlate};
+use crate::penalty::{Directions, ScaledPenalty};
+use crate::simd::{axpy, dot, sum};
 
 /// How far the differences of eta may move in one step, unless they are further out already.
 const LONGEST_STEP: f64 = 30.0;
@@ -30,6 +35,8 @@ const SUM_ROUNDING: f64 = 1e-13;
 pub struct Softmax<'a> {
     n_classes: usize,
     columns: Vec<Column<'a>>,
+    /// The same and, with intercepts, a column of ones, where none is sparse.
+    many: Option<Arc<Many<'a>>>,
     labels: Vec<usize>,
     omega: &'a [f64],
     fit_intercept: bool,
@@ -47,6 +54,10 @@ pub struct Softmax<'a> {
     /// The last Newton system, if the position is still that.
     system: Option<System>,
     majorising: bool,
+    /// Whether steps are found by conjugate gradients where the penalty allows it: with what, and the intercepts' move.
+    inexact: bool,
+    diagonal: Option<Diagonal>,
+    intercept_goal: Option<Vec<f64>>,
     /// The prepared move of eta, where it starts, and the share of it that the rows stand at.
     step: Vec<f64>,
     origin: Vec<f64>,
@@ -66,9 +77,12 @@ impl<'a> Softmax<'a> {
         fit_intercept: bool,
     ) -> Self {
         let (n, size) = (y.len(), base.len());
+        let many = Many::new(&columns, fit_intercept, n).map(Arc::new);
+        let inexact = many.is_some() && takes_gradients(n, columns.len(), n_classes);
         let mut model = Self {
             n_classes,
             columns,
+            many,
             labels: y.iter().map(|y| *y as usize).collect(),
             omega,
             fit_intercept,
@@ -83,6 +97,9 @@ impl<'a> Softmax<'a> {
             along: vec![0.0; n_classes],
             system: None,
             majorising: false,
+            inexact,
+            diagonal: None,
+            intercept_goal: None,
             step: vec![0.0; size],
             origin: vec![],
             share: 0.0,
@@ -121,14 +138,14 @@ impl<'a> Softmax<'a> {
     fn settle_intercepts(&mut self) {
         let mut last = f64::INFINITY;
         for _ in 0..200 {
-            self.along = (0..self.n_classes).map(|k| self.weighted_residuals(k).iter().sum()).collect();
+            self.along = (0..self.n_classes).map(|k| sum(&self.weighted_residuals(k))).collect();
             self.system = Some(self.system_on(&[], false));
             self.aim(&[], &[]);
             let promised = dot(&self.along, &self.intercept_step);
             if promised.is_nan() || (promised <= SUM_ROUNDING * self.value && promised >= 0.25 * last) {
                 break;
             }
-            let t = self.descend(promised);
+            let t = self.downhill(promised);
             self.move_by(t);
             if t == 0.0 {
                 break;
@@ -138,7 +155,7 @@ impl<'a> Softmax<'a> {
     }
 
     /// Share of the prepared move at which the loss has fallen by a part of what its slope, `-promised`, says.
-    fn descend(&mut self, promised: f64) -> f64 {
+    fn downhill(&mut self, promised: f64) -> f64 {
         let before = self.value;
         let mut t = self.first_share();
         for _ in 0..60 {
@@ -167,66 +184,59 @@ impl<'a> Softmax<'a> {
     fn refresh(&mut self) {
         // sums of sums of blocks, whose rounding does not grow with the number of rows
         const BLOCK: usize = 256;
-        let n = self.labels.len();
-        self.value = 0.0;
-        for start in (0..n).step_by(BLOCK) {
-            let sum: f64 = (start..(start + BLOCK).min(n)).map(|i| self.refresh_row(i)).sum();
-            self.value += sum;
-        }
+        let Self { labels, eta, probability, missing, top, log_sum, .. } = self;
+        let values = Rows { labels, eta, probability, missing, top, log_sum }.refresh();
+        self.value = values.chunks(BLOCK).zip(self.omega.chunks(BLOCK)).map(|(v, omega)| dot(v, omega)).sum();
         self.system = None;
     }
 
-    /// Probabilities of row i; its share of the loss.
-    fn refresh_row(&mut self, i: usize) -> f64 {
-        let (n, y) = (self.labels.len(), self.labels[i]);
-        let entries = (i..self.eta.len()).step_by(n);
-        let (mut mode, mut top) = (i, f64::NEG_INFINITY);
-        for e in entries.clone() {
-            if self.eta[e] > top {
-                (mode, top) = (e, self.eta[e]);
-            }
-        }
-        let (mut others, mut missing) = (0.0, 0.0);
-        for e in entries.clone() {
-            let odds = (self.eta[e] - top).exp();
-            self.probability[e] = odds;
-            others += if e == mode { 0.0 } else { odds };
-            missing += if e == y * n + i { 0.0 } else { odds };
-        }
-        let share = 1.0 / (1.0 + others);
-        entries.for_each(|e| self.probability[e] *= share);
-        self.missing[i] = missing * share;
-        self.top[i] = top;
-        self.log_sum[i] = others.ln_1p();
-        self.omega[i] * ((top - self.eta[y * n + i]) + self.log_sum[i])
-    }
-
-    fn residual(&self, k: usize, i: usize) -> f64 {
-        if self.labels[i] == k { self.missing[i] } else { -self.probability[k * self.labels.len() + i] }
-    }
-
     fn weighted_residuals(&self, k: usize) -> Vec<f64> {
-        self.omega.iter().enumerate().map(|(i, omega)| omega * self.residual(k, i)).collect()
+        let rows = self.labels.iter().zip(&self.missing).zip(&self.probability[self.rows_of(k)]);
+        let residual = |((label, missing), p): ((&usize, &f64), &f64)| if *label == k { *missing } else { -p };
+        rows.zip(self.omega).map(|(row, omega)| omega * residual(row)).collect()
     }
 
     /// What every step and certificate at the position needs of the columns.
     fn correlate_residuals(&mut self) {
-        self.slope.clear();
-        for k in 0..self.n_classes {
-            let residuals = self.weighted_residuals(k);
-            self.along[k] = residuals.iter().sum();
-            self.slope.extend(correlate(&self.columns, &residuals));
-        }
+        let residuals: Vec<f64> = (0..self.n_classes).flat_map(|k| self.weighted_residuals(k)).collect();
+        (self.slope, self.along) = self.correlate_classes(&residuals);
+    }
+
+    /// `Z' v` and `1' v` of each class.
+    fn correlate_classes(&self, values: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let classes = || values.chunks_exact(self.labels.len().max(1));
+        let along = classes().map(sum).collect();
+        let Some(many) = &self.many else {
+            return (classes().flat_map(|class| correlate(&self.columns, class)).collect(), along);
+        };
+        let sums = many.correlate(values);
+        let p = self.columns.len();
+        (sums.chunks_exact(many.len()).flat_map(|class| &class[..p]).copied().collect(), along)
     }
 
     /// Move of eta for a move of the coefficients on `set` and of the intercepts.
     fn field(&self, set: &[usize], direction: &[f64], intercepts: &[f64], out: &mut [f64]) {
+        if let Some(many) = self.many.as_ref().filter(|_| 2 * set.len() > self.n_columns()) {
+            return many.combine(&self.spread(set, direction, intercepts), out);
+        }
         for (k, members) in self.members(set).iter().enumerate() {
             let class = &mut out[self.rows_of(k)];
             class.fill(intercepts[k]);
             let own: Vec<f64> = members.entries.iter().map(|&a| direction[a]).collect();
             combine(&self.columns, &members.columns, &own, class);
         }
+    }
+
+    /// Coefficients of all columns, those of ones among them, class after class.
+    fn spread(&self, set: &[usize], direction: &[f64], intercepts: &[f64]) -> Vec<f64> {
+        let p = self.columns.len();
+        let stride = p + usize::from(self.fit_intercept);
+        let mut spread = vec![0.0; self.n_classes * stride];
+        set.iter().zip(direction).for_each(|(index, d)| spread[index / p * stride + index % p] = *d);
+        if self.fit_intercept {
+            spread.iter_mut().skip(p).step_by(stride).zip(intercepts).for_each(|(out, a)| *out = *a);
+        }
+        spread
     }
 }
 
@@ -247,16 +257,33 @@ impl Model for Softmax<'_> {
         let system = self.system_on(set, self.majorising);
         let (mut hessian, slope) = (system.hessian.clone(), system.slope.clone());
         self.system = Some(system);
+        self.intercept_goal = None;
         self.regularise(set, &mut hessian);
         (hessian, slope)
     }
 
+    fn descend(
+        &mut self,
+        set: &[usize],
+        penalty: &ScaledPenalty,
+        start: &[f64],
+        accuracy: f64,
+    ) -> Option<(Vec<f64>, Vec<f64>)> {
+        if !self.inexact || self.majorising || set.len() < self.n_columns() {
+            return None;
+        }
+        let goal = self.approach(penalty, start, accuracy)?;
+        Some((goal, self.slope.clone()))
+    }
+
     fn aim(&mut self, set: &[usize], direction: &[f64]) {
-        let answer = self.system.as_ref().map(|system| system.answer(&self.along, direction));
+        let by_system = || self.system.as_ref().map(|system| system.answer(&self.along, direction));
+        let answer = self.intercept_goal.clone().or_else(by_system);
         self.intercept_step = answer.unwrap_or_else(|| vec![0.0; self.n_classes]);
         let mut step = std::mem::take(&mut self.step);
         self.field(set, direction, &self.intercept_step, &mut step);
         self.step = step;
+        self.intercept_goal = None;
         self.origin.clone_from(&self.eta);
         self.share = 0.0;
     }
@@ -290,7 +317,9 @@ impl Model for Softmax<'_> {
     }
 
     fn loss_gap(&self, dual: &Dual, s: f64) -> f64 {
-        (0..self.labels.len()).map(|i| self.omega[i] * self.divergence(&dual.theta, s, i)).sum()
+        let Self { labels, eta, top, log_sum, probability, missing, .. } = self;
+        let rows = Divergence { labels, eta, top, log_sum, probability, missing }.rows(&dual.theta, s);
+        dot(self.omega, &rows)
     }
 
     /// 0, the mean of the intercepts.
@@ -322,12 +351,23 @@ impl Model for Softmax<'_> {
 
 /// Largest difference between two classes in any row.
 fn widest(values: &[f64], n_rows: usize) -> f64 {
-    let spread = |i: usize| {
-        let row = values.iter().skip(i).step_by(n_rows);
-        let (low, high) = row.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-        high - low
-    };
-    (0..n_rows).map(spread).fold(0.0, f64::max)
+    let (mut low, mut high) = (vec![f64::INFINITY; n_rows], vec![f64::NEG_INFINITY; n_rows]);
+    for class in values.chunks_exact(n_rows.max(1)) {
+        low.iter_mut().zip(class).for_each(|(low, v)| *low = low.min(*v));
+        high.iter_mut().zip(class).for_each(|(high, v)| *high = high.max(*v));
+    }
+    low.iter().zip(&high).map(|(low, high)| high - low).fold(0.0, f64::max)
+}
+
+/// Whether conjugate gradients cost less than a Newton system of the coefficients of all classes.
+fn takes_gradients(n_rows: usize, n_columns: usize, n_classes: usize) -> bool {
+    /// Products with the Hessian, by an estimate of how many a step takes.
+    const PRODUCTS: usize = 10;
+    /// What the passes over the rows of a class cost beside its columns.
+    const PASSES: usize = 8;
+    let (n, p, k) = (n_rows, n_columns + PASSES, n_classes);
+    let system = n * (p * k).pow(2) / 2 + (n_columns * k).pow(3) / 3;
+    system > PRODUCTS * 4 * n * p * k
 }
 
 #[cfg(test)]

@@ -498,9 +498,9 @@ proptest! {
         let series: f64 = (2..80).map(|n| f64::from(if n % 2 == 0 { 1 } else { -1 }) * x.powi(n) / f64::from(n * (n - 1))).sum();
         let (p, tiny) = (0.3, 1e-9 * x);
         let log_p = f64::ln(p);
-        prop_assert!((dual::relative_entropy(p * (1.0 + x), p, p * x, log_p) - p * series).abs() <= 1e-13 * series + 1e-18);
+        prop_assert!((rows::relative_entropy(p * (1.0 + x), p, p * x, log_p) - p * series).abs() <= 1e-13 * series + 1e-18);
         let second = 0.5 * p * tiny * tiny;
-        prop_assert!((dual::relative_entropy(p + p * tiny, p, p * tiny, log_p) - second).abs() <= 1e-8 * second);
+        prop_assert!((rows::relative_entropy(p + p * tiny, p, p * tiny, log_p) - second).abs() <= 1e-8 * second);
     }
 }
 
@@ -536,9 +536,9 @@ fn probabilities_of_zero_have_finite_gaps() {
 
 #[test]
 fn nan_is_no_certificate() {
-    assert!(dual::relative_entropy(f64::NAN, 0.3, f64::NAN, 0.3f64.ln()).is_nan());
-    assert_eq!(dual::relative_entropy(0.0, 0.3, -0.3, 0.3f64.ln()), 0.3);
-    assert!(dual::relative_entropy(0.5, 0.0, 0.5, -800.0) > 399.0);
+    assert!(rows::relative_entropy(f64::NAN, 0.3, f64::NAN, 0.3f64.ln()).is_nan());
+    assert_eq!(rows::relative_entropy(0.0, 0.3, -0.3, 0.3f64.ln()), 0.3);
+    assert!(rows::relative_entropy(0.5, 0.0, 0.5, -800.0) > 399.0);
 }
 
 #[test]
@@ -609,6 +609,37 @@ fn certified_problems_are_solved() {
         }
         for (a, expected) in model.intercepts().iter().zip(&intercept) {
             assert!((a - expected).abs() <= 1e-9 * largest.max(1.0), "{name}: intercept {a} for {expected}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// 500 problems at two strengths each, the second from the first.
+    #[test]
+    fn conjugate_gradients_reach_what_newton_systems_do(
+        problem in problems(), l2 in prop::collection::vec(-4.0..0.5f64, 4),
+    ) {
+        let (p, k) = (problem.z.len(), problem.k);
+        let fits = [true, false].map(|inexact| {
+            let mut model = problem.model();
+            model.inexact = inexact;
+            let mut b = vec![0.0; k * p];
+            [1.0, 0.2].map(|alpha| {
+                let l2: Vec<f64> = (0..k * p).map(|at| alpha * 10f64.powf(l2[at % p])).collect();
+                let penalty = ScaledPenalty::separable(vec![0.0; k * p], l2);
+                let report = run(&mut model, &penalty, &mut b, 0.0);
+                assert_eq!(model.diagonal.is_some(), inexact);
+                (report.status, b.clone(), model.intercepts())
+            })
+        });
+        for (one, other) in fits[0].iter().zip(&fits[1]) {
+            prop_assert_eq!(&one.0, &Status::Converged);
+            prop_assert_eq!(&other.0, &Status::Converged);
+            for (x, y) in one.1.iter().zip(&other.1).chain(one.2.iter().zip(&other.2)) {
+                prop_assert!((x - y).abs() <= 1e-8 * y.abs().max(1.0), "{} {}", x, y);
+            }
         }
     }
 }

@@ -1,0 +1,144 @@
+"""Rank tests against SciPy, scikit-posthocs and baycomp, and against figures that their authors published."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from metafit.evaluation import compare, evaluate
+from metafit.evaluation.significance import holm
+from metafit.learners import Portfolio
+from metafit.testing import make_scores
+
+
+def table(seed=0, n=15, k=4, digits=1):
+    values = np.random.default_rng(seed).normal(size=(n, k)) + np.linspace(0, 1, k)
+    return pd.DataFrame(values.round(digits), columns=[f"c{j}" for j in range(k)])
+
+
+def test_skillings_mack_gives_the_published_figure():
+    # assembly times of nine workers by four methods: Skillings and Mack (1981), the example of section 4
+    hole = np.nan
+    times = [
+        [3.2, 4.1, 3.8, 4.2],
+        [3.1, 3.9, 3.4, 4.0],
+        [4.3, 3.5, 4.6, 4.8],
+        [3.5, 3.6, 3.9, 4.0],
+        [3.6, 4.2, 3.7, 3.9],
+        [4.5, 4.7, 3.7, hole],
+        [hole, 4.2, 3.4, hole],
+        [4.3, 4.6, 4.4, 4.9],
+        [3.5, hole, 3.7, 3.9],
+    ]
+    comparison = compare(pd.DataFrame(times, columns=list("ABCD")))
+    assert comparison.test == "skillings_mack"
+    assert comparison.statistic == pytest.approx(15.49, abs=0.01)
+
+
+def test_critical_difference_is_that_of_demsar():
+    # four contestants on 14 data sets: Demsar (2006), section 3.2.4
+    assert compare(table(n=14), posthoc="nemenyi").critical_difference == pytest.approx(1.25, abs=0.005)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), k=st.integers(3, 6), digits=st.integers(0, 3))
+def test_without_holes_it_is_friedmans_test(seed, k, digits):
+    values = table(seed, 12, k, digits)
+    comparison = compare(values)
+    expected = stats.friedmanchisquare(*values.to_numpy().T)
+    assert comparison.test == "friedman"
+    assert comparison.statistic == pytest.approx(expected.statistic)
+    assert comparison.p_value == pytest.approx(expected.pvalue)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pairs_agree_with_scikit_posthocs(seed):
+    posthocs = pytest.importorskip("scikit_posthocs")
+    values = table(seed, digits=4)
+    ours = compare(values, posthoc="nemenyi").p_values
+    np.testing.assert_allclose(ours, posthocs.posthoc_nemenyi_friedman(values.to_numpy()), atol=1e-6)
+    long = values.melt()
+    theirs = posthocs.posthoc_wilcoxon(long, "value", "variable", p_adjust="holm")
+    np.testing.assert_allclose(compare(values).p_values, theirs, atol=1e-9)
+
+
+def test_holm_ignores_what_was_not_tested():
+    np.testing.assert_allclose(holm(np.array([np.nan, 0.02, 0.02])), [np.nan, 0.04, 0.04])
+
+
+def test_bayesian_test_is_that_of_baycomp():
+    baycomp = pytest.importorskip("baycomp")
+    values = table(3, n=30, digits=4)
+    shares = compare(values).bayesian("c0", rope=0.1, random_state=5).loc["c3"]
+    theirs = baycomp.SignedRankTest(-values["c3"].to_numpy(), -values["c0"].to_numpy(), 0.1, random_state=5).probs()
+    np.testing.assert_allclose(shares, theirs)
+    assert shares.sum() == pytest.approx(1)
+    with pytest.raises(ValueError, match="reference='c9'"):
+        compare(values).bayesian("c9")
+
+
+def test_holes_move_the_ranks_little_and_fill_nothing():
+    values = table(1, n=400, digits=6)
+    whole = compare(values)
+    holed = values.mask(np.random.default_rng(0).random(values.shape) < 0.3)
+    found = compare(holed)
+    assert list(found.mean_ranks.index) == list(whole.mean_ranks.index)
+    np.testing.assert_allclose(found.mean_ranks, whole.mean_ranks, atol=0.25)
+    pair = holed[["c0", "c1"]].dropna()
+    # one pair needs no adjusting
+    raw = compare(holed[["c0", "c1"]]).p_values.loc["c0", "c1"]
+    assert raw == pytest.approx(stats.wilcoxon(pair["c0"] - pair["c1"]).pvalue)
+
+
+def test_groups_are_runs_of_neighbours_that_do_not_differ():
+    values = table(2, n=60, digits=6)
+    comparison = compare(values)
+    for group in comparison.groups():
+        inside = comparison.p_values.loc[group, group].to_numpy()
+        assert (inside > comparison.alpha).all()
+    joined = {name for group in comparison.groups() for name in group}
+    names = list(comparison.mean_ranks.index)
+    for left, right in itertools.pairwise(names):
+        if comparison.p_values.loc[left, right] > comparison.alpha:
+            assert {left, right} <= joined
+
+
+def test_contestants_that_are_the_same_do_not_differ():
+    values = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [1.0, 2.0, 3.0]})
+    comparison = compare(values)
+    assert comparison.p_value == 1
+    assert comparison.groups() == [["a", "b"]]
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="two contestants and two blocks"):
+        compare(table(n=1))
+    with pytest.raises(ValueError, match="posthoc='wilcoxon_holm'"):
+        compare(table(n=9).mask(np.eye(9, 4) > 0), posthoc="nemenyi")
+    with pytest.raises(ValueError, match="posthoc must be"):
+        compare(table(), posthoc="tukey")
+    with pytest.raises(ValueError, match="alpha must lie"):
+        compare(table(), alpha=1)
+    with pytest.raises(ValueError, match="infinity"):
+        compare(table().replace(table().iloc[0, 0], np.inf))
+    with pytest.raises(ValueError, match=r"no cell of \['e'\]"):
+        compare(table().assign(e=np.nan))
+
+
+def test_an_evaluation_is_compared_by_families():
+    scores, descriptions = make_scores(30, 6, n_families=10)
+    evaluation = evaluate({"portfolio": Portfolio(3)}, scores, descriptions, budgets=(1, 2))
+    blocks = evaluation.blocks(budget=2)
+    assert blocks.shape == (10, 4)
+    rows = evaluation.per_task.query("budget == 2 and learner == 'portfolio'")
+    expected = rows.groupby("family")["normalized_regret"].mean()
+    pd.testing.assert_series_equal(blocks["portfolio"], expected, check_names=False)
+    assert set(evaluation.compare().mean_ranks.index) == set(blocks)
+    with pytest.raises(ValueError, match="budget=3"):
+        evaluation.blocks(budget=3)

@@ -1,7 +1,7 @@
 """How much of the gap between the single best solver and the virtual best a learner closes on ASlib scenarios.
 
     METAFIT_DATA=... python benches/aslib.py                      # all scenarios under $METAFIT_DATA/aslib
-    METAFIT_DATA=... python benches/aslib.py --learners forest --seeds 1 --scenarios CSP-2010
+    METAFIT_DATA=... python benches/aslib.py --learners regression --seeds 1 --scenarios CSP-2010
 
 Official folds, learners fitted on the training folds alone. Seconds are PAR10: an instance that the first pick does not
 solve within the cutoff, the time its features took included, counts ten cutoffs. Sums run over all instances:

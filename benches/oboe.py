@@ -30,7 +30,7 @@ import pandas as pd
 
 from metafit import Scores
 from metafit.evaluation.bootstrap import cluster_weights, interval, weighted_means
-from metafit.learners import BaseLearner, Factorization, Forest, NearestTasks, Portfolio, SingleBest
+from metafit.learners import BaseLearner, Factorization, NearestTasks, Portfolio, Regression, SingleBest, default
 
 BUDGETS = (1, 2, 4, 8, 16)
 N_FOLDS = 10
@@ -42,6 +42,7 @@ class Entrant:
 
     name: str
     learner: BaseLearner
+    probes: bool = False
     described: bool = True
     best_known: bool = True
 
@@ -51,12 +52,15 @@ LISTS = [
     Entrant(SINGLE, SingleBest()),
     Entrant(LIST, Portfolio(max(BUDGETS))),
     Entrant("nearest tasks", NearestTasks()),
-    Entrant("forest", Forest()),
+    Entrant("regression", Regression()),
 ]
-FACTORS = Entrant("factors", Factorization())
+PROBING = [
+    Entrant("factors", Factorization(), probes=True),
+    Entrant("default", default(), probes=True),
+]
 VARIANTS = [
-    Entrant("factors, no descriptions", Factorization(), described=False),
-    Entrant("factors, best unknown", Factorization(), best_known=False),
+    Entrant("factors, no descriptions", Factorization(), probes=True, described=False),
+    Entrant("factors, best unknown", Factorization(), probes=True, best_known=False),
 ]
 
 
@@ -93,7 +97,7 @@ def main() -> None:
     arguments = parser.parse_args()
     table = Table.read(Path(os.environ["METAFIT_DATA"]))
     repeats = 1 if arguments.quick else 5
-    entrants = [*LISTS, FACTORS, *(VARIANTS if arguments.variants else [])]
+    entrants = [*LISTS, *PROBING, *(VARIANTS if arguments.variants else [])]
     rows = pd.DataFrame(
         [row for entrant in entrants for repeat in range(repeats) for row in measured(table, entrant, repeat)]
     )
@@ -129,7 +133,7 @@ def ways(
     start = time.perf_counter()
     tried = list(learner.rank(description)[: max(BUDGETS)])
     yield entrant.name, tried, time.perf_counter() - start
-    if isinstance(learner, Factorization):
+    if entrant.probes:
         start = time.perf_counter()
         tried = probed(learner, description, losses)
         yield f"{entrant.name}, probing", tried, (time.perf_counter() - start) / len(tried)

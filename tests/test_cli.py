@@ -86,7 +86,7 @@ def test_recommend_ranks_and_says_why(home):
     done = call("recommend", home / "study", table, "--target", "price", "--top", 3)
     assert done.exit_code == 0, done.output
     assert "regression, 60 rows, 2 features" in done.output
-    assert "Why:\n  - like table" in done.output
+    assert "Why:\n  - the portfolio: too few families" in done.output
     assert "Chosen" not in done.output
 
 

@@ -289,7 +289,7 @@ class TestKnowledge:
         assert set(model.cv_results_["name"]) == {"squared l2 per_row(7)", "squared l2 per_row(700)"}
         assert not set(model.cv_results_["strategy"]) & set(default_strategies("regression"))
         assert list(model.ranking_) == [strategy.id for strategy in model.cv_results_["strategy"]]
-        assert not model.ranking_.fallback
+        assert "too few families" in model.ranking_.reasons[0]
 
     def test_a_path_and_scores_do_as_well(self, study, diabetes):
         X, y = diabetes

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metafit.learners import REGISTRY, BaseLearner, Learner, Ranking, SingleBest, default
+from metafit.learners import (
+    REGISTRY,
+    BaseLearner,
+    Learner,
+    NearestTasks,
+    Ranking,
+    Regression,
+    SingleBest,
+    Stack,
+    default,
+)
 from metafit.testing import check_learner, learner_checks
 
 
@@ -17,6 +27,8 @@ def test_registered_learners_conform(name, check):
 
 def small(learner):
     """With few trees: the checks are about what a learner does, not about how well."""
+    if isinstance(learner, Stack):
+        return learner.set_params(learners=[Regression(n_trees=5), NearestTasks()], n_folds=2)
     return learner.set_params(n_trees=5) if "n_trees" in learner.get_params() else learner
 
 

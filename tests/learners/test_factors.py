@@ -13,7 +13,6 @@ from scipy.stats import multivariate_normal, norm
 from metafit.learners import Factorization, Portfolio
 from metafit.learners.belief import Belief, Levels
 from metafit.learners.factor_model import FactorModel
-from metafit.learners.leaf_weights import LeafWeights
 from metafit.learners.task_mixture import ClippedSquare, TaskMixture
 from metafit.scores import Scores
 from metafit.testing import make_scores
@@ -171,23 +170,6 @@ def test_the_best_loss_is_averaged_over_by_bayes_rule():
     np.testing.assert_allclose(belief.reached, [0.5 / 0.9, 0.1 / 0.5])
     beyond = Belief.after(prior, Levels(np.array([0.9]), np.ones(1)), columns, losses)
     np.testing.assert_allclose(beyond.reached, [0.0])
-
-
-def test_leaf_weights_are_those_of_the_forest():
-    rng = np.random.default_rng(0)
-    known, targets = rng.random((60, 3)), rng.random((60, 2))
-    targets[:, 0] += 3 * known[:, 0]
-    like = LeafWeights(known, targets, n_trees=50, min_rows=3, random_state=0)
-    weights = like.of(known[4])
-    assert weights.sum() == pytest.approx(1)
-    predicted = sum(tree.tree_.predict(known[[4]].astype(np.float32))[0, :, 0] for tree in like.forest) / 50
-    np.testing.assert_allclose(weights @ targets, predicted)
-    unseen = like.out_of_bag()
-    np.testing.assert_allclose(unseen.sum(axis=1), 1)
-    assert np.diag(unseen).max() < 1e-6, "a row must not vote for itself"
-    error = ((targets - unseen @ targets)[:, 0] ** 2).mean()
-    assert ((targets - np.array([like.of(row) for row in known]) @ targets)[:, 0] ** 2).mean() < error
-    assert error < 0.5 * targets[:, 0].var()
 
 
 # ---------------------------------------------------------------- the learner

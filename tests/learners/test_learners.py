@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import NotFittedError
 
 from metafit.evaluation import evaluate
-from metafit.learners import Default, Forest, NearestTasks, Pairwise, Portfolio, Random, SingleBest
+from metafit.learners import REGISTRY, Default, NearestTasks, Pairwise, Portfolio, Random, Regression, SingleBest
 from metafit.scores import Scores
 from metafit.testing import make_scores
 
@@ -228,7 +229,7 @@ def two_kinds_of_task(n_tasks=60, n_strategies=4, seed=0):
     return scores, pd.DataFrame({"x": x, "noise": rng.normal(size=n_tasks)}, index=names)
 
 
-@pytest.mark.parametrize("learner", [Forest(n_trees=50), Pairwise(n_trees=50)])
+@pytest.mark.parametrize("learner", [Regression(n_trees=50), Pairwise(n_trees=50)])
 def test_trees_learn_which_description_decides(learner):
     scores, about = two_kinds_of_task()
     learner.fit(scores, about)
@@ -240,7 +241,7 @@ def test_trees_learn_which_description_decides(learner):
         assert not ranking.fallback
 
 
-@pytest.mark.parametrize("learner", [Forest(n_trees=20), Pairwise(n_trees=20)])
+@pytest.mark.parametrize("learner", [Regression(n_trees=20), Pairwise(n_trees=20)])
 def test_trees_take_missing_descriptions_and_say_where_they_know_nothing(learner):
     scores, about = two_kinds_of_task()
     learner.fit(scores, about[~about.index.str.endswith("3")])
@@ -251,18 +252,47 @@ def test_trees_take_missing_descriptions_and_say_where_they_know_nothing(learner
 
 def test_a_forest_names_the_tasks_that_decided():
     scores, about = two_kinds_of_task()
-    ranking = Forest(n_trees=50, min_tasks=1).fit(scores, about).rank(about.loc["t00"])
+    ranking = Regression(n_trees=50, min_tasks=1).fit(scores, about).rank(about.loc["t00"])
     assert ranking.neighbours.index[0] == "t00"
     assert ranking.neighbours["weight"].sum() == pytest.approx(1.0)
     assert ((about.loc[ranking.neighbours.index, "x"] > 0) == (about.loc["t00", "x"] > 0)).all()
 
 
-def test_a_forest_predicts_what_scikit_learn_says():
+def test_a_regression_predicts_what_scikit_learn_says():
     scores, about = two_kinds_of_task()
-    learner = Forest(n_trees=30).fit(scores, about)
-    expected = learner.forest_.predict(about.iloc[[5]].to_numpy())[0]
+    about = about.mask(np.random.default_rng(0).random(about.shape) < 0.2)
+    about = about[about.notna().any(axis=1)]
+    scores = scores.only_tasks(about.index)
+    learner = Regression(n_trees=30).fit(scores, about)
+    known = np.hstack([about.fillna(about.median()), about.isna()])
+    forest = ExtraTreesRegressor(30, min_samples_leaf=2, random_state=0).fit(known, scores.regret())
     frame = learner.rank(about.iloc[5]).to_frame()["expected_loss"]
-    np.testing.assert_allclose(frame.loc[["s0", "s1", "s2", "s3"]], expected, atol=1e-12)
+    np.testing.assert_allclose(frame.loc[["s0", "s1", "s2", "s3"]], forest.predict(known[[5]])[0], atol=1e-12)
+
+
+def test_where_describing_fails_that_says_something():
+    scores, about = two_kinds_of_task()
+    about[about["x"] > 0] = np.nan
+    nothing = {"x": np.nan, "noise": np.nan}
+    for learner in (Regression(n_trees=20), Pairwise(n_trees=20), NearestTasks(n_neighbors=5)):
+        ranking = learner.fit(scores, about).rank(nothing)
+        assert ranking[0] == "s0"
+        assert not ranking.fallback
+        undescribed = about.dropna(how="all")
+        assert learner.fit(scores, undescribed).rank(nothing).fallback
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_many_tasks_at_once_are_expected_as_one_by_one(name):
+    scores, about = make_scores(30, 8, holes=0.2, random_state=4)
+    about = about.mask(np.random.default_rng(0).random(about.shape) < 0.4)
+    learner = REGISTRY[name]()
+    learner = learner.set_params(n_trees=10) if "n_trees" in learner.get_params() else learner
+    learner = learner.set_params(learners=[Regression(n_trees=10), NearestTasks()]) if name == "stack" else learner
+    expected = learner.fit(scores, about).expect(about)
+    for row, task in zip(expected, about.index, strict=True):
+        frame = learner.rank(about.loc[task]).to_frame()["expected_loss"]
+        np.testing.assert_allclose(row, frame[learner.strategies_], atol=1e-12)
 
 
 def test_only_candidates_meet_in_duels():

@@ -8,25 +8,27 @@ from __future__ import annotations
 from metafit.learners.base import BaseLearner, Learner, Ranking
 from metafit.learners.baselines import Default, Random
 from metafit.learners.factors import Factorization
-from metafit.learners.forest import Forest
 from metafit.learners.nearest_tasks import NearestTasks
 from metafit.learners.pairwise import Pairwise
 from metafit.learners.portfolio import Portfolio
+from metafit.learners.regression import Regression
 from metafit.learners.single_best import SingleBest
+from metafit.learners.stack import Stack
 
 __all__ = [
     "REGISTRY",
     "BaseLearner",
     "Default",
     "Factorization",
-    "Forest",
     "Learner",
     "NearestTasks",
     "Pairwise",
     "Portfolio",
     "Random",
     "Ranking",
+    "Regression",
     "SingleBest",
+    "Stack",
     "default",
 ]
 
@@ -36,19 +38,20 @@ REGISTRY: dict[str, type[BaseLearner]] = {
     "single_best": SingleBest,
     "portfolio": Portfolio,
     "nearest_tasks": NearestTasks,
-    "forest": Forest,
+    "regression": Regression,
     "pairwise": Pairwise,
     "factors": Factorization,
+    "stack": Stack,
 }
 
 
-def default() -> NearestTasks:
+def default() -> Stack:
     """Give the learner that is used when none is named; unfitted.
 
     Returns
     -------
-    NearestTasks
-        A greedy portfolio that leans towards the tasks most like this one; without descriptions, the plain
-        portfolio.
+    Stack
+        Forests and nearest tasks where tasks left out speak for them, else a greedy portfolio; what was observed on the
+        task is followed up by probing.
     """
-    return NearestTasks()
+    return Stack()

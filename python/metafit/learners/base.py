@@ -210,6 +210,24 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         """Order the pool; a learner that learns nothing from the losses of those tried gives `_advise` alone."""
         return self._advise(description, pool, tried)
 
+    def expect(self, descriptions: pd.DataFrame) -> FloatArray:
+        """Give the expected normalised regret of every strategy on many tasks.
+
+        Parameters
+        ----------
+        descriptions : DataFrame
+            A row per task, columns meta-features.
+
+        Returns
+        -------
+        ndarray of shape (n_tasks, n_strategies)
+            In the order of ``strategies_``; NaN where nothing is known.
+        """
+        check_is_fitted(self, "strategies_")
+        pool, nothing = np.arange(len(self.strategies_)), np.empty(0, dtype=np.intp)
+        rows = [self._advise_observed(row, pool, nothing, np.empty(0)).expected for _, row in descriptions.iterrows()]
+        return np.array(rows).reshape(-1, len(pool))
+
     def _ranking(self, advice: Advice, names: list[str], seen: dict[str, float]) -> Ranking:
         learned = [self._ids[i] for i in advice.order if self._ids[i] not in seen]
         placed = {*seen, *learned}

@@ -103,14 +103,21 @@ class Factorization(BaseLearner):
         self._features = MetaFeatures.of(descriptions, self.tasks_)
         self.explained_ = 0.0
         if self._features is not None and self.model_.loadings.size:
-            self._describe(self._features.known[self._by_name], roots)
+            self._describe(self._features.complete(self._features.known)[self._by_name], roots)
 
     def _describe(self, known: FloatArray, roots: FloatArray) -> None:
         """Let the leaves of a forest weigh tasks, if tasks out of the bag say that this tells something."""
         axes = np.linalg.svd(self.model_.loadings, full_matrices=False)[0]
         factors = (self._rows - self.model_.mean) @ axes
-        options = {"n_trees": self.n_trees, "min_rows": self.min_tasks, "random_state": self.random_state}
-        self._like = LeafWeights(known, factors, **options)
+        self._like = LeafWeights(
+            known,
+            factors,
+            n_trees=self.n_trees,
+            min_rows=self.min_tasks,
+            max_features=1 / 3,
+            bootstrap=True,
+            random_state=self.random_state,
+        )
         unseen = self._like.out_of_bag()
         total = ((factors - factors.mean(axis=0)) ** 2).sum()
         left = ((factors - unseen @ factors) ** 2).sum()
@@ -146,7 +153,7 @@ class Factorization(BaseLearner):
         if self._features is None or self.explained_ <= 0:
             return None
         values = self._features.values(description)
-        return None if values is None else self._like.of(values)
+        return None if values is None else self._like.of(self._features.complete(values[None]))[0]
 
     def _portfolio(self, weights: FloatArray, standing: IntArray) -> list[int]:
         by_task = self._by_task(weights)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.ensemble import ExtraTreesRegressor
 
-from metafit.learners.table import FloatArray
+from metafit.learners.table import FloatArray, IntArray
 from metafit.learners.trees import Trees
 
 
@@ -15,44 +16,74 @@ class LeafWeights:
     Parameters
     ----------
     known : ndarray of shape (n_rows, n_columns)
-        NaN where missing.
+        Nothing missing.
     targets : ndarray of shape (n_rows, n_targets)
     n_trees, min_rows, random_state : int
-        Each tree is grown on rows drawn with replacement; a leaf holds at least `min_rows` of them.
+        A leaf holds at least `min_rows` rows.
+    max_features : float
+        Share of the columns among which a split is chosen.
+    bootstrap : bool
+        Grow each tree on rows drawn with replacement.
 
     Notes
     -----
-    Lin and Jeon (2006), Random forests and adaptive nearest neighbors, JASA 101.
+    Geurts, Ernst and Wehenkel (2006), Extremely randomized trees, Mach. Learn. 63; Lin and Jeon (2006), Random forests
+    and adaptive nearest neighbors, JASA 101, for the weights.
 
     Examples
     --------
     >>> known = np.array([[0.0], [0.1], [0.9], [1.0]])
-    >>> like = LeafWeights(known, known, n_trees=50, min_rows=1, random_state=0)
-    >>> like.of(np.array([0.95])).argsort()[-2:].tolist()
+    >>> like = LeafWeights(known, known, n_trees=50, min_rows=1, random_state=0, bootstrap=True)
+    >>> like.of(np.array([[0.95]]))[0].argsort()[-2:].tolist()
     [2, 3]
     """
 
     def __init__(
-        self, known: FloatArray, targets: FloatArray, *, n_trees: int, min_rows: int, random_state: int
+        self,
+        known: FloatArray,
+        targets: FloatArray,
+        *,
+        n_trees: int,
+        min_rows: int,
+        random_state: int,
+        max_features: float = 1.0,
+        bootstrap: bool = False,
     ) -> None:
         forest = ExtraTreesRegressor(
-            n_trees, min_samples_leaf=min_rows, max_features=1 / 3, bootstrap=True, random_state=random_state
+            n_trees,
+            min_samples_leaf=min_rows,
+            max_features=max_features,
+            bootstrap=bootstrap,
+            random_state=random_state,
         ).fit(known, targets[:, 0] if targets.shape[1] == 1 else targets)
-        self.forest, self._trees, self._leaves = forest.estimators_, Trees(forest), forest.apply(known)
-        drawn = [np.bincount(rows, minlength=len(known)) for rows in forest.estimators_samples_]
-        self._counts = np.array(drawn, dtype=float).T
+        self._trees = Trees(forest.estimators_)
+        self._leaves = self._trees.leaves(known)
+        drawn = [np.bincount(rows, minlength=len(known)) for rows in forest.estimators_samples_] if bootstrap else []
+        self._counts = np.array(drawn, dtype=float).T if bootstrap else np.ones(self._leaves.shape)
+        self._shares = self._shared_out()
+
+    def _shared_out(self) -> csr_array:
+        """Give what each row holds of each leaf, so that the rows of a leaf hold 1 / n_trees of all, transposed."""
+        n_rows, n_trees = self._leaves.shape
+        n_nodes = int(self._trees.n_nodes.sum())
+        total = np.bincount(self._leaves.ravel(), self._counts.ravel(), n_nodes)
+        share = self._counts / np.maximum(total[self._leaves], 1) / n_trees
+        rows = np.repeat(np.arange(n_rows), n_trees)
+        return csr_array((share.ravel(), (self._leaves.ravel(), rows)), shape=(n_nodes, n_rows))
 
     def of(self, values: FloatArray) -> FloatArray:
-        """Give the weight of each row for a new one, (n_rows,)."""
-        shared = self._counts * (self._leaves == self._trees.leaves(values))
-        return np.asarray((shared / shared.sum(axis=0)).mean(axis=1))
+        """Give the weights for new rows, (n_new, n_columns): (n_new, n_rows)."""
+        leaves = self._trees.leaves(values)
+        return self._summed(leaves, np.ones(leaves.shape))
 
     def out_of_bag(self) -> FloatArray:
         """Give the weights for each row of the forest's own by the trees that have not seen it, (n_rows, n_rows)."""
-        n_rows = len(self._counts)
-        total = np.full((n_rows, n_rows), 1e-9)  # a row that all trees have seen is like any
-        for leaves, counts in zip(self._leaves.T, self._counts.T, strict=True):
-            unseen = counts == 0
-            shared = (leaves[unseen, None] == leaves) * counts
-            total[unseen] += shared / shared.sum(axis=1, keepdims=True)
+        # a row that all trees have seen is like any
+        total = 1e-9 + self._summed(self._leaves, (self._counts == 0).astype(float))
         return np.asarray(total / total.sum(axis=1, keepdims=True))
+
+    def _summed(self, leaves: IntArray, votes: FloatArray) -> FloatArray:
+        """Sum the shares of some leaves, each tree having a vote."""
+        starts = np.arange(len(leaves) + 1) * leaves.shape[1]
+        reached = csr_array((votes.ravel(), leaves.ravel(), starts), shape=(len(leaves), self._shares.shape[0]))
+        return np.asarray((reached @ self._shares).toarray())

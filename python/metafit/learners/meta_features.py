@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from metafit.learners.table import FloatArray
+from metafit.learners.table import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +21,13 @@ class MetaFeatures:
     columns : Index of str
     known : ndarray of shape (n_tasks, n_columns)
         NaN where a value is missing.
+    failed : bool
+        Some training tasks have a description in which nothing is known: where describing fails, that says something.
     """
 
     columns: pd.Index[str]
     known: FloatArray
+    failed: bool
 
     @classmethod
     def of(cls, descriptions: pd.DataFrame | None, tasks: pd.Index[str]) -> MetaFeatures | None:
@@ -39,13 +43,51 @@ class MetaFeatures:
             return None
         table = descriptions.reindex(tasks).select_dtypes(["number", "bool"]).astype(float)
         table = table.where(np.isfinite(table))
-        columns = table.columns[table.nunique() > 1]
-        return cls(columns, table[columns].to_numpy()) if len(columns) else None
+        table = table[table.columns[table.max() > table.min()]]
+        blank = table.isna().all(axis=1).to_numpy() & tasks.isin(descriptions.index)
+        return cls(table.columns, table.to_numpy(), bool(blank.any())) if table.shape[1] else None
 
     def values(self, description: pd.Series[Any] | None) -> FloatArray | None:
-        """Give those of one task, None where none is known."""
+        """Give those of one task, None where none is known and no training task was like that."""
         if description is None:
             return None
         values = np.asarray(pd.to_numeric(description.reindex(self.columns)), dtype=float)
         values = np.where(np.isfinite(values), values, np.nan)
-        return None if np.isnan(values).all() else values
+        return None if np.isnan(values).all() and not self.failed else values
+
+    def rows(self, descriptions: pd.DataFrame) -> FloatArray:
+        """Give those of many tasks, (n_rows, n_columns)."""
+        table = descriptions.reindex(columns=self.columns).astype(float)
+        return table.where(np.isfinite(table)).to_numpy()
+
+    def told(self, rows: FloatArray) -> BoolArray:
+        """Say which rows tell something."""
+        return np.asarray(~np.isnan(rows).all(axis=1) | self.failed)
+
+    def complete(self, rows: FloatArray) -> FloatArray:
+        """Fill rows with the training tasks' medians, and say in further columns what was missing.
+
+        Examples
+        --------
+        >>> features = MetaFeatures(pd.Index(["n", "p"]), np.array([[1.0, 5.0], [3.0, np.nan]]), failed=False)
+        >>> features.complete(np.array([[np.nan, np.nan]])).tolist()
+        [[2.0, 5.0, 1.0]]
+
+        Columns that were always missing together share one.
+
+        >>> features = MetaFeatures(pd.Index(["n", "p"]), np.array([[1.0, 5.0], [np.nan, np.nan]]), failed=True)
+        >>> features.complete(np.array([[np.nan, 4.0]])).tolist()
+        [[1.0, 4.0, 1.0]]
+        """
+        missing = np.isnan(rows)
+        return np.hstack([np.where(missing, self._medians, rows), missing[:, self._telling]])
+
+    @cached_property
+    def _medians(self) -> FloatArray:
+        return np.asarray(np.nanmedian(self.known, axis=0))
+
+    @cached_property
+    def _telling(self) -> IntArray:
+        """Give a column for each way of being missing: those that are only ever missing together say the same."""
+        patterns, first = np.unique(np.isnan(self.known), axis=1, return_index=True)
+        return np.asarray(np.sort(first[patterns.any(axis=0)]), dtype=np.intp)

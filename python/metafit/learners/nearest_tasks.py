@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from metafit.learners.base import Advice, BaseLearner
 from metafit.learners.meta_features import MetaFeatures
-from metafit.learners.portfolio import members_first
-from metafit.learners.table import FloatArray, IntArray, greedy
+from metafit.learners.table import FloatArray
+from metafit.learners.weighted_tasks import WeightedTasks
 from metafit.scores import Scores
 
 # the mean squared difference of two independent uniform variables: what an unknown coordinate counts
 _UNKNOWN = 1 / 6
 
 
-class NearestTasks(BaseLearner):
+class NearestTasks(WeightedTasks):
     """Rank by the training tasks whose descriptions are nearest, shrunk towards all training tasks.
 
     The one nearest neighbour loses to the single best on most public tables, so many neighbours vote, with
@@ -74,29 +71,24 @@ class NearestTasks(BaseLearner):
         if self.n_neighbors < 1 or self.shrinkage < 0:
             given = f"n_neighbors={self.n_neighbors!r}, shrinkage={self.shrinkage!r}"
             raise ValueError(f"{given}: at least one neighbour and no negative shrinkage")
-        self._features = MetaFeatures.of(descriptions, self.tasks_)
-        self.columns_ = None if self._features is None else self._features.columns
-        if self._features is None:
-            return
-        known = self._features.known
-        self._sorted = [np.sort(column[~np.isnan(column)]) for column in known.T]
-        self.coordinates_ = self._scale(known)
+        super()._learn(scores, descriptions)
 
-    def _scale(self, values: FloatArray) -> FloatArray:
+    def _compare(self, features: MetaFeatures) -> None:
+        self._sorted = [np.sort(column[~np.isnan(column)]) for column in features.known.T]
+        self.coordinates_ = self._scale(features.known)
+
+    def _scale(self, rows: FloatArray) -> FloatArray:
         """Give the mid-rank share of the training tasks below each value; NaN stays NaN."""
-        shares = np.full(values.shape, np.nan)
+        shares = np.full(rows.shape, np.nan)
         for j, known in enumerate(self._sorted):
-            column = values[:, j]
+            column = rows[:, j]
             below = np.searchsorted(known, column, "left") + np.searchsorted(known, column, "right")
             shares[:, j] = np.where(np.isnan(column), np.nan, below / (2 * len(known)))
         return shares
 
-    def _distances(self, description: pd.Series[Any] | None) -> FloatArray | None:
-        values = None if self._features is None else self._features.values(description)
-        if values is None:
-            return None
-        difference = (self.coordinates_ - self._scale(values[None])) ** 2
-        both_missing = np.isnan(self.coordinates_) & np.isnan(values)
+    def _distances(self, coordinates: FloatArray) -> FloatArray:
+        difference = (self.coordinates_ - coordinates) ** 2
+        both_missing = np.isnan(self.coordinates_) & np.isnan(coordinates)
         difference = np.where(np.isnan(difference), np.where(both_missing, 0.0, _UNKNOWN), difference)
         return np.asarray(np.sqrt(difference.mean(axis=1)), dtype=float)
 
@@ -109,38 +101,12 @@ class NearestTasks(BaseLearner):
         votes[near] = 1 / (0.05 + distances[near] / bandwidth) if bandwidth > 0 else 1.0
         return np.asarray(votes * (len(near) / votes.sum()))
 
-    def _advise(self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray) -> Advice:
-        n_tasks = len(self.tasks_)
-        distances = self._distances(description)
-        if distances is None:
-            reason = f"no description of this task: what did best on all {n_tasks} training tasks"
-            return Advice(*self._vote(np.ones(n_tasks), pool, tried), (reason,), fallback=True)
-        votes = self._votes(distances) + self.shrinkage / n_tasks
-        neighbours = self._neighbours(distances, votes)
-        return Advice(*self._vote(votes, pool, tried), self._reasons(neighbours), neighbours)
+    def _weights(self, rows: FloatArray) -> FloatArray:
+        votes = [self._votes(self._distances(coordinates)) for coordinates in self._scale(rows)]
+        return np.array(votes).reshape(-1, len(self.tasks_)) + self.shrinkage / len(self.tasks_)
 
-    def _vote(self, votes: FloatArray, pool: IntArray, tried: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
-        expected, std = self._table.moments(votes)
-        standing = self._standing(expected, pool, self.min_coverage)
-        picks, _ = greedy(
-            self._table,
-            self.size,
-            columns=standing[~np.isin(standing, tried)],
-            weights=votes,
-            reached=self._table.reached(tried),
-            min_coverage=self.min_coverage,
-        )
-        return members_first(picks, standing), expected, std
-
-    def _neighbours(self, distances: FloatArray, weights: FloatArray) -> pd.DataFrame:
+    def _neighbours(self, values: FloatArray, weights: FloatArray) -> pd.DataFrame:
+        distances = self._distances(self._scale(values[None])[0])
         near = np.argsort(distances, kind="stable")[: self.n_neighbors]
         columns = {"distance": distances[near], "weight": weights[near] / weights.sum()}
         return pd.DataFrame(columns, index=self.tasks_[near])
-
-    def _reasons(self, neighbours: pd.DataFrame) -> tuple[str, ...]:
-        rows = self.tasks_.get_indexer(neighbours.index[:5])
-        best = [self.names_[j] for j in np.nanargmin(self.regret_[rows], axis=1)]
-        return tuple(
-            f"like {task} (distance {distance:.2f}), where {name} did best"
-            for task, distance, name in zip(neighbours.index, neighbours["distance"], best, strict=False)
-        )

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import RandomForestClassifier
 
 from metafit.learners.base import Advice, BaseLearner
+from metafit.learners.duels import Duels
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.portfolio import members_first
 from metafit.learners.table import FloatArray, IntArray, greedy
-from metafit.learners.trees import Trees
 from metafit.scores import Scores
-
-
-@dataclass(frozen=True, eq=False)
-class Duel:
-    """Two strategies: how likely, by cost, the first is the worse one, and what choosing wrong costs."""
-
-    first: int
-    second: int
-    #: Mean difference of the two regrets, whoever was worse.
-    stake: float
-    #: Share of the cost that the first incurred; decides where there is no forest.
-    share: float
-    forest: Trees | None
-
-    def difference(self, values: FloatArray) -> float:
-        """Give the expected regret of the first less that of the second."""
-        worse = self.share if self.forest is None else float(self.forest.mean(values)[1])
-        return (2 * worse - 1) * self.stake
 
 
 class Pairwise(BaseLearner):
@@ -49,8 +27,8 @@ class Pairwise(BaseLearner):
     ----------
     n_candidates : int
         At least 2.
-    n_trees : int
-        Of each forest.
+    n_trees, min_tasks : int
+        Of each forest, and training tasks that a leaf holds at least.
     min_coverage : float
         See `Portfolio`.
     random_state : int
@@ -78,10 +56,16 @@ class Pairwise(BaseLearner):
     """
 
     def __init__(
-        self, n_candidates: int = 16, n_trees: int = 100, min_coverage: float = 0.8, random_state: int = 0
+        self,
+        n_candidates: int = 16,
+        n_trees: int = 100,
+        min_tasks: int = 1,
+        min_coverage: float = 0.8,
+        random_state: int = 0,
     ) -> None:
         self.n_candidates = n_candidates
         self.n_trees = n_trees
+        self.min_tasks = min_tasks
         self.min_coverage = min_coverage
         self.random_state = random_state
 
@@ -94,27 +78,27 @@ class Pairwise(BaseLearner):
         self.candidates_ = [str(name) for name in self.strategies_[self._picks]]
         self._features = MetaFeatures.of(descriptions, self.tasks_)
         self.columns_ = None if self._features is None else self._features.columns
-        self._duels = [] if self._features is None else list(self._fight(self._features.known))
+        if self._features is not None:
+            self._fight(self._features.complete(self._features.known))
 
-    def _fight(self, known: FloatArray) -> Iterator[Duel]:
-        order = np.argsort(self.tasks_)  # so that the same tasks grow the same trees, whatever order they came in
-        known, regret = known[order], self.regret_[order]
-        for first, second in combinations(np.sort(self._picks).tolist(), 2):
-            difference = regret[:, first] - regret[:, second]
-            both = ~np.isnan(difference)
-            cost = np.abs(np.where(both, difference, 0.0))
-            if cost.any():
-                worse = difference > 0
-                stake, share = float(cost.sum() / both.sum()), float(cost[worse].sum() / cost.sum())
-                forest = self._forest(known[cost > 0], worse[cost > 0], cost[cost > 0])
-                yield Duel(first, second, stake, share, forest)
+    def _fight(self, known: FloatArray) -> None:
+        by_name = np.argsort(self.tasks_)  # the same tasks grow the same trees, whatever order they came in
+        self._duels = Duels(
+            known[by_name],
+            self.regret_[by_name][:, self._picks],
+            n_trees=self.n_trees,
+            min_tasks=self.min_tasks,
+            random_state=self.random_state,
+        )
 
-    def _forest(self, known: FloatArray, worse: Any, cost: FloatArray) -> Trees | None:
-        """Grow a forest; None where one strategy is never the worse one."""
-        if worse.all() or not worse.any():
-            return None
-        forest = RandomForestClassifier(self.n_trees, random_state=self.random_state)
-        return Trees(forest.fit(known, worse, cost))
+    def expect(self, descriptions: pd.DataFrame) -> FloatArray:
+        """Give the expected normalised regret of every strategy on many tasks, (n_tasks, n_strategies)."""
+        expected = np.tile(self.mean_regret_, (len(descriptions), 1))
+        if self._features is not None:
+            rows = self._features.rows(descriptions)
+            told = self._features.told(rows)
+            expected[told] = self._expected(rows[told], self._picks)
+        return expected
 
     def _advise(self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray) -> Advice:
         standing = self._standing(self.mean_regret_, pool, self.min_coverage)
@@ -126,22 +110,19 @@ class Pairwise(BaseLearner):
             )
             order = members_first(present.tolist(), standing)
             return Advice(order, self.mean_regret_, self.std_regret_, (reason,), fallback=True)
-        expected = self._expected(values, present)
+        expected = self._expected(values[None], present)[0]
         order = members_first(present[np.argsort(expected[present], kind="stable")].tolist(), standing)
         return Advice(order, expected, self.std_regret_, self._reasons(order, expected, len(present)))
 
-    def _expected(self, values: FloatArray, present: IntArray) -> FloatArray:
-        """Give mean differences to the other candidates, about the mean regret of all of them."""
-        expected = self.mean_regret_.copy()
+    def _expected(self, rows: FloatArray, present: IntArray) -> FloatArray:
+        """Give mean differences to the other candidates, about the mean regret of all of them: a row per task."""
+        assert self._features is not None
+        expected = np.tile(self.mean_regret_, (len(rows), 1))
         if len(present) < 2:
             return expected
-        difference = np.zeros(len(expected))
-        for duel in self._duels:
-            if duel.first in present and duel.second in present:
-                step = duel.difference(values) / len(present)
-                difference[duel.first] += step
-                difference[duel.second] -= step
-        expected[present] = expected[present].mean() + difference[present]
+        meeting = np.flatnonzero(np.isin(self._picks, present))
+        differences = self._duels.differences(self._features.complete(rows))[:, meeting[:, None], meeting]
+        expected[:, present] = self.mean_regret_[present].mean() + differences.mean(axis=2)
         return expected
 
     def _reasons(self, order: IntArray, expected: FloatArray, n_present: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
 
 
 class RegretTable:
@@ -36,7 +37,7 @@ class RegretTable:
         self.coverage = self._there.mean(axis=0)
 
     def covered(self, weights: FloatArray) -> FloatArray:
-        """Give the summed weight of the tasks on which each strategy was attempted."""
+        """Give the summed weight of the tasks on which each strategy was attempted; `weights` (..., n_tasks)."""
         return np.asarray(weights @ self._there)
 
     def moments(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -52,12 +53,23 @@ class RegretTable:
             NaN where there are too few tasks. The variance has the correction n / (n - 1) at the effective
             number of tasks, sum(w)^2 / sum(w^2).
         """
-        total, squares = self.covered(weights), self.covered(weights**2)
+        total, squares = self.covered(np.array([weights, weights**2]))
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = weights @ self._filled / total
             spread = np.maximum(weights @ self._squares / total - mean**2, 0.0)
             variance = spread / (1 - squares / total**2)
         return mean, np.sqrt(np.where(total**2 > squares * (1 + 1e-9), variance, np.nan))
+
+    def means(self, weights: FloatArray) -> FloatArray:
+        """Give the weighted mean of each strategy, NaN where it was attempted on no task of weight.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (..., n_tasks)
+            Sets of weights; so are the means.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(weights @ self._filled / (weights @ self._there))
 
     def reached(self, columns: IntArray) -> FloatArray:
         """Give the best regret that these reach on each task; 1, no skill, where none was attempted."""

@@ -1,0 +1,225 @@
+"""Whichever learner, or mean of learners, tasks left out speak for; and none if they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from metafit.learners.base import Advice, BaseLearner
+from metafit.learners.factors import Factorization
+from metafit.learners.meta_features import MetaFeatures
+from metafit.learners.nearest_tasks import NearestTasks
+from metafit.learners.pairwise import Pairwise
+from metafit.learners.portfolio import Portfolio, members_first
+from metafit.learners.regression import Regression
+from metafit.learners.table import FloatArray, IntArray, greedy
+from metafit.learners.validation import MEAN, gains, regret_left_out
+from metafit.scores import Scores
+
+PORTFOLIO = "portfolio"
+# fewer families than this say too little of the error of a gain
+LEAST_FAMILIES = 10
+
+
+class Stack(BaseLearner):
+    """Choose among learners and their mean by tasks left out, and fall back to the portfolio without good reason.
+
+    Training tasks are left out in folds, whole families together. The learners, fitted on the other folds, say what
+    regret they expect of each strategy; so does their mean. Each of these ways is judged by the regret of the strategy
+    that it would have picked. The best way is used if it is better than the single best strategy of the other folds by
+    more than `n_errors` standard errors of the paired difference, over families; else the ranking is that of a
+    `Portfolio`, says ``fallback=True`` and why.
+
+    The first of a ranking is the strategy of the lowest expected regret; what follows complements it on the tasks that
+    the learners weigh (see `Portfolio`), up to `size`, then the rest by expected regret. Losses that were observed on
+    the task are left to a `Factorization`, fitted when it is first asked.
+
+    Parameters
+    ----------
+    learners : sequence of BaseLearner, optional
+        By default a `Regression`, a `Pairwise` of 8 candidates and `NearestTasks`.
+    n_folds : int
+        At most, and at least 2.
+    n_errors : float
+        Standard errors by which a way must be better than the fallback; by default those of a one-sided test at 5%.
+    size, min_coverage : int, float
+        See `Portfolio`.
+    random_state : int
+        Of the folds, and of the learners by default.
+
+    Attributes
+    ----------
+    validation_ : DataFrame
+        Index way: ``regret``, mean of its picks on tasks left out; ``gain``, what the single best has in excess of it;
+        ``error``, the standard error of the gain. Empty without descriptions, or with fewer than 10 families.
+    chosen_ : str
+        The way in use: a learner, "mean" or "portfolio".
+    abstains_ : bool
+        No way is supported.
+
+    Notes
+    -----
+    Wolpert (1992), Stacked generalization, Neural Networks 5; Breiman, Friedman, Olshen and Stone (1984),
+    Classification and regression trees, chapter 3, for the rule of standard errors.
+
+    Examples
+    --------
+    >>> from metafit.testing import make_scores
+    >>> scores, descriptions = make_scores(n_tasks=60, n_strategies=6)
+    >>> stack = Stack().fit(scores, descriptions)
+    >>> stack.abstains_
+    False
+    >>> told_nothing = Stack().fit(scores, descriptions[["idle"]])
+    >>> told_nothing.chosen_, told_nothing.rank(descriptions.iloc[0]).fallback
+    ('portfolio', True)
+    """
+
+    def __init__(
+        self,
+        learners: Sequence[BaseLearner] | None = None,
+        n_folds: int = 4,
+        n_errors: float = 1.645,
+        size: int = 16,
+        min_coverage: float = 0.8,
+        random_state: int = 0,
+    ) -> None:
+        self.learners = learners
+        self.n_folds = n_folds
+        self.n_errors = n_errors
+        self.size = size
+        self.min_coverage = min_coverage
+        self.random_state = random_state
+
+    def _members(self) -> dict[str, BaseLearner]:
+        """Give the learners by name, unfitted."""
+        if self.learners is None:
+            seed = self.random_state
+            learners: Sequence[BaseLearner] = (
+                # the stack picks what complements the first strategy, they need not
+                Regression(size=1, random_state=seed),
+                Pairwise(n_candidates=8, n_trees=30, random_state=seed),
+                NearestTasks(size=1),
+            )
+        else:
+            learners = self.learners
+        names = [type(learner).__name__ for learner in learners]
+        return {
+            name if names.count(name) == 1 else f"{name} {place}": clone(learner)
+            for place, (name, learner) in enumerate(zip(names, learners, strict=True))
+        }
+
+    def _learn(self, scores: Scores, descriptions: pd.DataFrame | None) -> None:
+        if self.n_folds < 2:
+            raise ValueError(f"n_folds={self.n_folds!r}: at least 2")
+        self._known = scores, descriptions
+        self.__dict__.pop("_prober", None)
+        self._fallback = Portfolio(self.size, self.min_coverage).fit(scores, descriptions)
+        members = self._members()
+        self.validation_ = self._validated(members, scores, descriptions)
+        self.chosen_ = self._choice()
+        self.abstains_ = self.chosen_ == PORTFOLIO
+        using = list(members) if self.chosen_ == MEAN else [name for name in members if name == self.chosen_]
+        self._using = [members[name].fit(scores, descriptions) for name in using]
+
+    def _validated(
+        self, members: dict[str, BaseLearner], scores: Scores, descriptions: pd.DataFrame | None
+    ) -> pd.DataFrame:
+        families = scores.tasks["family"]
+        if MetaFeatures.of(descriptions, self.tasks_) is None or families[self.tasks_].nunique() < LEAST_FAMILIES:
+            return pd.DataFrame(columns=["regret", "gain", "error"], dtype=float)
+        assert descriptions is not None
+        regret = regret_left_out(
+            members,
+            scores,
+            descriptions,
+            n_folds=self.n_folds,
+            min_coverage=self.min_coverage,
+            random_state=self.random_state,
+        )
+        return gains(regret, families)
+
+    def _choice(self) -> str:
+        if self.validation_.empty:
+            return PORTFOLIO
+        best = self._best()
+        return str(best.name) if best["gain"] > self.n_errors * best["error"] else PORTFOLIO
+
+    def _best(self) -> pd.Series[Any]:
+        """Give the row of the way that did best on tasks left out."""
+        return self.validation_.iloc[int(self.validation_["regret"].to_numpy().argmin())]
+
+    def _advise_observed(
+        self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray, losses: FloatArray
+    ) -> Advice:
+        if len(tried):
+            return self._prober._advise_observed(description, pool, tried, losses)
+        parts = [learner._advise(description, pool, tried) for learner in self._using]
+        if all(part.fallback for part in parts):  # or there are none
+            return self._abstain(pool)
+        return self._pooled([part for part in parts if not part.fallback], pool)
+
+    @cached_property
+    def _prober(self) -> Factorization:
+        return Factorization(size=self.size, min_coverage=self.min_coverage, random_state=self.random_state).fit(
+            *self._known
+        )
+
+    def _abstain(self, pool: IntArray) -> Advice:
+        advice = self._fallback._advise(None, pool, np.empty(0, dtype=np.intp))
+        return replace(advice, reasons=(self._why(), *advice.reasons), fallback=True)
+
+    def _why(self) -> str:
+        """Say why the ranking is that of the portfolio."""
+        if not self.abstains_:
+            return "the portfolio, for want of a description of this task"
+        if self.validation_.empty:
+            return "the portfolio: too few families of described training tasks to learn from descriptions"
+        best = self._best()
+        return (
+            f"the portfolio: on tasks left out the best learner, {best.name}, gains "
+            f"{best['gain']:.3f} +- {best['error']:.3f} over the single best, too little to be relied on"
+        )
+
+    def _pooled(self, parts: list[Advice], pool: IntArray) -> Advice:
+        means = np.array([part.expected for part in parts])
+        expected = means.mean(axis=0)
+        std = np.sqrt(np.mean([part.std**2 for part in parts], axis=0) + means.var(axis=0))
+        standing = self._standing(expected, pool, self.min_coverage)
+        weights = self._pooled_weights(parts)
+        picks, _ = greedy(
+            self._table,
+            self.size - 1,
+            columns=standing[1:],
+            weights=weights,
+            reached=self._table.reached(standing[:1]),
+            min_coverage=self.min_coverage,
+        )
+        order = members_first([*standing[:1].tolist(), *picks], standing)
+        deciding = self._deciding(weights) if any(part.neighbours is not None for part in parts) else None
+        like = () if deciding is None else self._like_reasons(deciding)
+        return Advice(order, expected, std, (self._supported(), *like), deciding)
+
+    def _pooled_weights(self, parts: list[Advice]) -> FloatArray:
+        """Give the mean weight of each training task, all alike where no learner weighs them."""
+        weights = [
+            part.neighbours["weight"].reindex(self.tasks_, fill_value=0.0).to_numpy(dtype=float)
+            for part in parts
+            if part.neighbours is not None
+        ]
+        n_tasks = len(self.tasks_)
+        if not weights:
+            return np.full(n_tasks, 1 / n_tasks)
+        return np.asarray(np.mean([each / each.sum() for each in weights], axis=0))
+
+    def _supported(self) -> str:
+        best = self._best()
+        what = f"the mean of {len(self._using)} learners" if self.chosen_ == MEAN else self.chosen_
+        return (
+            f"from {what}, which on tasks left out gains {best['gain']:.3f} +- {best['error']:.3f} over the single best"
+        )

@@ -1,0 +1,79 @@
+"""What learners share that weigh the training tasks by how like the new one they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metafit.learners.base import Advice, BaseLearner
+from metafit.learners.meta_features import MetaFeatures
+from metafit.learners.portfolio import members_first
+from metafit.learners.table import FloatArray, IntArray, greedy
+from metafit.scores import Scores
+
+
+class WeightedTasks(BaseLearner):
+    """A learner whose expected regrets are means over the training tasks, weighted for each new task.
+
+    The weights say more than the means: which tasks decided, how far they disagree, and which strategies complement
+    each other on them. With them the first `size` strategies are a greedy portfolio (see `Portfolio`), the rest follow
+    by expected regret. Holes count nothing. Without descriptions all training tasks count alike and the ranking says
+    ``fallback=True``.
+
+    A subclass gives ``_compare`` and ``_weights``, and holds the parameters `size` and `min_coverage`.
+    """
+
+    size: int
+    min_coverage: float
+
+    def _learn(self, scores: Scores, descriptions: pd.DataFrame | None) -> None:
+        self._features = MetaFeatures.of(descriptions, self.tasks_)
+        self.columns_ = None if self._features is None else self._features.columns
+        if self._features is not None:
+            self._compare(self._features)
+
+    def _compare(self, features: MetaFeatures) -> None:
+        """Learn what makes tasks alike."""
+        raise NotImplementedError
+
+    def _weights(self, rows: FloatArray) -> FloatArray:
+        """Give the weights of the training tasks for new tasks' meta-features: (n_new, n_tasks)."""
+        raise NotImplementedError
+
+    def _neighbours(self, values: FloatArray, weights: FloatArray) -> pd.DataFrame:
+        """Name the tasks that decide, nearest first."""
+        return self._deciding(weights)
+
+    def expect(self, descriptions: pd.DataFrame) -> FloatArray:
+        """Give the expected normalised regret of every strategy on many tasks, (n_tasks, n_strategies)."""
+        weights = np.ones((len(descriptions), len(self.tasks_)))
+        if self._features is not None:
+            rows = self._features.rows(descriptions)
+            told = self._features.told(rows)
+            weights[told] = self._weights(rows[told])
+        return self._table.means(weights)
+
+    def _advise(self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray) -> Advice:
+        n_tasks = len(self.tasks_)
+        values = None if self._features is None else self._features.values(description)
+        if values is None:
+            reason = f"no description of this task: what did best on all {n_tasks} training tasks"
+            return Advice(*self._vote(np.ones(n_tasks), pool, tried), (reason,), fallback=True)
+        weights = self._weights(values[None])[0]
+        neighbours = self._neighbours(values, weights)
+        return Advice(*self._vote(weights, pool, tried), self._like_reasons(neighbours), neighbours)
+
+    def _vote(self, weights: FloatArray, pool: IntArray, tried: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
+        expected, std = self._table.moments(weights)
+        standing = self._standing(expected, pool, self.min_coverage)
+        picks, _ = greedy(
+            self._table,
+            self.size,
+            columns=standing[~np.isin(standing, tried)],
+            weights=weights,
+            reached=self._table.reached(tried),
+            min_coverage=self.min_coverage,
+        )
+        return members_first(picks, standing), expected, std

@@ -369,7 +369,7 @@ def test_progress_is_told_and_its_errors_stop_the_run():
     X = rng.normal(size=(4000, 60))
     y = X[:, 0] + rng.normal(size=4000) > 0
     seen = []
-    subsets = [np.flatnonzero(rng.random(60) < 0.6) for _ in range(12)]
+    subsets = [np.flatnonzero(rng.random(60) < 0.6) for _ in range(60)]
     solve(
         X,
         y,

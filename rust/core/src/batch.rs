@@ -91,7 +91,7 @@ impl Plan {
     pub fn run(&self, cancel: &AtomicBool, done: &AtomicUsize) -> Result<Vec<Path>> {
         let (shared, solved) = (self.shared(), Solved::new(self));
         let mut order: Vec<usize> = (0..self.cells.len()).collect();
-        order.sort_by_key(|&c| self.place(c));
+        order.sort_by_key(|&c| self.place(c, &shared));
         let one = |c: usize| {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
@@ -132,13 +132,13 @@ impl Plan {
         self.cells.len() < most && self.largest_split() > blocks::BLOCK
     }
 
-    /// Where a cell stands in the order of work: by split, so that what cells share is made and dropped once. Those that
-    /// are compared come first, so that few paths wait for them with all their coefficients.
-    fn place(&self, c: usize) -> (usize, bool, usize) {
+    /// Where a cell stands in the order of work: by rows and split, so that what cells share is made and dropped once.
+    /// Those that are compared come first, so that few paths wait for them with all their coefficients.
+    fn place(&self, c: usize, shared: &Shared<'_>) -> (usize, bool, usize) {
         let split = self.cells[c].split;
         match self.settings.best_of {
             Some(rivals) => (self.splits[split].table, c.is_multiple_of(rivals), split),
-            None => (0, false, split),
+            None => (shared.splits[split].columns, false, split),
         }
     }
 
@@ -423,9 +423,11 @@ struct ColumnData {
     rows: Slot<Centred>,
     moments: Slot<ColumnMoments>,
     held_out: Slot<Matrix>,
-    /// By the places of recipe and columns, which outlive the call.
-    curvatures: Mutex<Vec<([usize; 2], Arc<Curvature>)>>,
+    curvatures: Mutex<Vec<Known>>,
 }
+
+/// A curvature by the places of recipe and columns, which outlive the call.
+type Known = ([usize; 2], Arc<OnceLock<Arc<Curvature>>>);
 
 impl ColumnData {
     fn new(is_shared: bool) -> Self {
@@ -443,19 +445,33 @@ impl ColumnData {
         Moments { columns: self.moments.get(|| rows.moments()), target: rows.target(data.table) }
     }
 
-    fn curvature(&self, cell: &Cell, make: impl FnOnce() -> Curvature) -> Arc<Curvature> {
+    fn curvature(&self, cell: &Cell, n_columns: usize, make: impl FnOnce() -> Curvature) -> Arc<Curvature> {
         if !self.is_shared {
             return Arc::new(make());
         }
         let subset = cell.columns.as_ref().map_or(0, |columns| Arc::as_ptr(columns).cast::<usize>() as usize);
-        let place = [Arc::as_ptr(&cell.recipe) as usize, subset];
+        let k = cell.columns.as_ref().map_or(n_columns, |columns| columns.len());
+        let slot = self.slot([Arc::as_ptr(&cell.recipe) as usize, subset], k);
+        match slot {
+            Some(slot) => slot.get_or_init(|| Arc::new(make())).clone(),
+            None => Arc::new(make()),
+        }
+    }
+
+    /// Where the curvature of k columns is or will be; nowhere once too much is kept.
+    fn slot(&self, place: [usize; 2], k: usize) -> Option<Arc<OnceLock<Arc<Curvature>>>> {
+        const MOST_NUMBERS: usize = 1 << 23;
+        const MOST_KNOWN: usize = 1000;
         let mut known = self.curvatures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, found)) = known.iter().find(|(of, _)| *of == place) {
-            return found.clone();
+            return Some(found.clone());
         }
-        let made = Arc::new(make());
-        known.push((place, made.clone()));
-        made
+        if known.len() >= MOST_KNOWN.min(MOST_NUMBERS / (k * k).max(1)) {
+            return None;
+        }
+        let slot = Arc::new(OnceLock::new());
+        known.push((place, slot.clone()));
+        Some(slot)
     }
 
     fn release(&self) {
@@ -494,7 +510,7 @@ impl Shared<'_> {
         data: &SplitData<'_>,
         make: impl FnOnce() -> Curvature,
     ) -> Arc<Curvature> {
-        self.columns[data.columns].curvature(cell, make)
+        self.columns[data.columns].curvature(cell, data.table.n_columns(), make)
     }
 
     /// All that waits for the cells of a split.

@@ -4,10 +4,7 @@
 use crate::design::Design;
 use crate::loss::{LossKind, with_loss};
 use crate::problem::Cell;
-use crate::solver::{Glm, Null};
-
-/// Columns up to which the null position is worth having with the products of all of them.
-const MOST_COLUMNS: usize = 512;
+use crate::solver::{FUSED, Glm, Null};
 
 /// What cells with the same loss begin with on one split.
 pub(crate) struct Start {
@@ -44,7 +41,7 @@ impl Start {
         let k = cell.columns.as_ref().map_or(p, |columns| columns.len());
         // sparse columns take another route, with other rounding, than those without any beside them
         let is_dense = (0..p).all(|j| !design.column(j).is_sparse());
-        let is_shared = is_dense && n_cells > 1 && n_cells.saturating_mul(k * k) >= p * p && p <= MOST_COLUMNS;
+        let is_shared = is_dense && n_cells > 1 && n_cells.saturating_mul(k * k) >= p * p && p <= FUSED;
         let has_null = is_shared && cell.n_classes == 1 && !matches!(cell.loss, LossKind::Quantile(_));
         Self { key, target: target_moments(design), least, null: has_null.then(|| null(key, design)) }
     }

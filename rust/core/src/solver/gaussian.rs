@@ -80,6 +80,10 @@ impl Trail {
         }
         let Some((earlier, before)) = self.before.replace((from, b.to_vec())) else { return };
         let share = (now - from) / (from - earlier);
+        // strengths that are nearly the same say nothing of a direction
+        if !(0.0..=2.0).contains(&share) {
+            return;
+        }
         for (j, (b, before)) in b.iter_mut().zip(&before).enumerate() {
             let on = *b + share * (*b - before);
             if on * *b > 0.0 && on > penalty.lower[j] && on < penalty.upper[j] && !is_held(penalty, j, *b) {
@@ -133,6 +137,13 @@ impl Gaussian {
     fn leap_on_all(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
         let Self { k, curvature, linear, state, .. } = self;
         state.minimise(form(*k, &curvature.gram, linear), penalty, b, 0.0)
+    }
+
+    fn leap_by_descent(&mut self, penalty: &ScaledPenalty, b: &mut [f64], tol: f64) -> bool {
+        if self.position != *b {
+            self.place(b);
+        }
+        if self.k > WHOLE { self.leap_on_pack(penalty, b, tol) } else { self.leap_on_all(penalty, b) }
     }
 
     /// By the spectrum, if the problem is one of those that it has been made for and loses few digits; whether it is.
@@ -270,14 +281,7 @@ impl Model for Gaussian {
         if !penalty.is_separable() || (self.k > WHOLE && penalty.is_smooth()) {
             return None;
         }
-        if self.leap_by_spectrum(penalty, b) {
-            self.position.copy_from_slice(b);
-            return Some(true);
-        }
-        if self.position != *b {
-            self.place(b);
-        }
-        let regular = if self.k > WHOLE { self.leap_on_pack(penalty, b, tol) } else { self.leap_on_all(penalty, b) };
+        let regular = self.leap_by_spectrum(penalty, b) || self.leap_by_descent(penalty, b, tol);
         if b.iter().all(|b| b.is_finite()) {
             self.position.copy_from_slice(b);
             return Some(regular);

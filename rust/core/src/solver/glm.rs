@@ -139,7 +139,7 @@ impl<'a, L: Loss> Glm<'a, L> {
             furthest: 0.0,
             wide: Wide::default(),
         };
-        model.pass(Some((&[], start)), 1.0, moves_freely);
+        model.pass(Some((&[], start)), 1.0, moves_freely && model.columns.len() <= GRAM_LIMIT);
         model
     }
 
@@ -187,7 +187,10 @@ impl<'a, L: Loss> Glm<'a, L> {
     pub fn place(&mut self, b: &[f64]) {
         let all: Vec<usize> = (0..b.len()).collect();
         self.is_null = false;
-        self.newton_system(&all);
+        if self.fit_intercept {
+            let cross = all.iter().map(|&j| self.sums.cross(j)).collect();
+            self.eliminate(self.sums.weight, cross, &mut self.sums.slopes());
+        }
         self.aim(&all, b);
         self.advance(1.0);
     }
@@ -506,8 +509,9 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         self.intercept_step += shift / share;
         let mut of_all = vec![0.0; self.columns.len()];
         set.iter().zip(direction).for_each(|(&j, d)| of_all[j] = *d);
-        let moves_most = 4 * set.len() > 3 * self.columns.len();
-        let with_gram = moves_most && !self.majorising && !self.is_near(&of_all);
+        let (k, is_constant) = (self.columns.len(), L::IS_SQUARE);
+        let moves_most = 4 * set.len() > 3 * k && k <= GRAM_LIMIT;
+        let with_gram = moves_most && !is_constant && !self.majorising && !self.is_near(&of_all);
         self.furthest = self.sums.largest_eta;
         std::mem::swap(&mut self.origin, &mut self.eta);
         self.pass(Some((&of_all, self.intercept_step)), share, with_gram);

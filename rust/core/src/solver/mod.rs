@@ -41,6 +41,7 @@ pub use fitter::Fitter;
 pub use gaussian::{Curvature, Gaussian};
 pub use glm::{Glm, Null};
 pub use least_squares::{ridge_by_svd, shorten_fit};
+pub use pass::FUSED;
 pub use pinball::Pinball;
 pub use softmax::Softmax;
 

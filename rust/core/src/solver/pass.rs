@@ -14,8 +14,8 @@ use crate::syrk::Products;
 
 /// Rows at a time. Their number is in the rounding of every sum, and must not depend on what else is computed.
 const ROWS: usize = 256;
-/// Columns from which on a pass for each product is better: most columns do not move, and are left out of the step.
-const WIDE: usize = 500;
+/// Columns up to which one pass serves all products. Of more most do not move, and are left out of the step.
+pub const FUSED: usize = 500;
 /// Numbers in the longest vector.
 const LANES: usize = 8;
 
@@ -125,7 +125,7 @@ pub type Out<'a> = [&'a mut [f64]; 4];
 impl<L: Loss> Pass<'_, L> {
     /// Goes over all rows.
     pub fn run(&self, out: Out<'_>) -> Sums {
-        let is_wide = self.columns.len() > WIDE && !self.with_gram;
+        let is_wide = self.columns.len() > FUSED && !self.with_gram;
         if is_wide || self.columns.iter().any(Column::is_sparse) {
             return self.run_apart(out);
         }
@@ -199,17 +199,16 @@ impl<L: Loss> Pass<'_, L> {
         Arch::new().dispatch(chunk);
     }
 
-    /// Fewer rows than a vector: filled up with rows that weigh nothing.
+    /// Fewer rows than a vector: filled up with the first of them, which weighs nothing there.
     fn run_last(&self, start: usize, mut out: Out<'_>, room: &mut Room, sums: &mut Sums) {
         let rows = start..start + out[0].len();
         let padded = |values: &[f64]| {
-            let mut all = [0.0; LANES];
+            let mut all = [values[0]; LANES];
             all[..values.len()].copy_from_slice(values);
             all
         };
-        let [y, omega, origin] = [self.y, self.omega, self.origin].map(|values| padded(&values[rows.clone()]));
-        // a row of the same table is in the domain of any loss
-        let y: [f64; LANES] = std::array::from_fn(|i| if i < rows.len() { y[i] } else { y[0] });
+        let [y, mut omega, origin] = [self.y, self.omega, self.origin].map(|values| padded(&values[rows.clone()]));
+        omega[rows.len()..].fill(0.0);
         let mut all = out.each_ref().map(|out| padded(out));
         room.make(self.columns.len(), LANES);
         let columns = room.dense.write(self.columns, &rows, LANES);
@@ -248,7 +247,7 @@ impl Room {
 struct Dense(Vec<f64>);
 
 impl Dense {
-    /// Some rows of all columns, `length` values of each: zeros at the end where there are fewer rows.
+    /// Some rows of all columns, `length` values of each: the first again at the end where there are fewer rows.
     fn write<'s>(&'s mut self, columns: &'s [Column<'s>], rows: &Range<usize>, length: usize) -> Vec<&'s [f64]> {
         let is_written = |column: &Column<'_>| matches!(column, Column::Raw { .. }) || rows.len() < length;
         let count = columns.iter().filter(|column| is_written(column)).count();
@@ -263,7 +262,7 @@ impl Dense {
             let place = places.next().unwrap_or_default();
             let (there, padding) = place.split_at_mut(rows.len());
             column.write(rows.clone(), there);
-            padding.fill(0.0);
+            padding.fill(there[0]);
             &*place
         };
         columns.iter().map(put).collect()
@@ -396,8 +395,28 @@ fn combine_at<S: Simd, const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::Logistic;
+    use crate::loss::{Logistic, Poisson};
     use proptest::prelude::*;
+
+    #[test]
+    fn what_fills_up_a_vector_has_no_say() {
+        // far from where the rows are the exponential overflows
+        let (n, shift) = (9, 720.0);
+        let (y, omega, origin) = (vec![1.0; n], vec![1.0 / n as f64; n], vec![-shift; n]);
+        let mut out = [vec![0.0; n], vec![0.0; n], vec![0.0; n], vec![0.0; n]];
+        let pass = Pass {
+            loss: Poisson,
+            columns: &[],
+            y: &y,
+            omega: &omega,
+            origin: &origin,
+            direction: Some((&[], shift)),
+            share: 1.0,
+            with_gram: false,
+        };
+        let sums = pass.run(out.each_mut().map(|out| &mut out[..]));
+        assert!((sums.value - Poisson.terms(1.0, 0.0).value).abs() < 1e-15 && sums.largest_eta == 0.0);
+    }
 
     /// `z_j`, y and `omega` of n rows.
     fn rows(n: usize, k: usize, values: &[f64]) -> (Vec<Vec<f64>>, Vec<f64>, Vec<f64>) {

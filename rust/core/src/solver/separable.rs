@@ -396,7 +396,7 @@ impl Packed {
         let stride = padded(room);
         self.is_inside.resize(slope.len(), false);
         self.linear.resize(stride, 0.0);
-        let is_called = |j: usize| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j];
+        let is_called = |j: usize| b[j] != 0.0 || penalty.off_at(j, 0.0, slope[j] / NEAR) > 0.0;
         let called: Vec<usize> = (0..slope.len()).filter(|&j| !self.is_inside[j] && is_called(j)).collect();
         if self.columns.len() + called.len() > room {
             return None;

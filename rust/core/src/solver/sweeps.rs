@@ -89,5 +89,9 @@ fn combine(past: &[Vec<f64>], n_coordinates: usize) -> Option<Vec<f64>> {
     let total: f64 = share.iter().sum();
     let mut out = vec![0.0; past[0].len()];
     share.iter().zip(&past[1..]).for_each(|(share, point)| axpy(share / total, point, &mut out));
+    // what has not moved stays, at its bound to the last bit
+    for (j, out) in out.iter_mut().enumerate().filter(|(j, _)| past.iter().all(|point| point[*j] == past[0][*j])) {
+        *out = past[0][j];
+    }
     out.iter().all(|v| v.is_finite()).then_some(out)
 }

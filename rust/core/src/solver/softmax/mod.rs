@@ -362,12 +362,13 @@ fn widest(values: &[f64], n_rows: usize) -> f64 {
 /// Whether conjugate gradients cost less than a Newton system of the coefficients of all classes.
 fn takes_gradients(n_rows: usize, n_columns: usize, n_classes: usize) -> bool {
     /// Products with the Hessian, by an estimate of how many a step takes.
-    const PRODUCTS: usize = 10;
+    const PRODUCTS: f64 = 10.0;
     /// What the passes over the rows of a class cost beside its columns.
-    const PASSES: usize = 8;
-    let (n, p, k) = (n_rows, n_columns + PASSES, n_classes);
-    let system = n * (p * k).pow(2) / 2 + (n_columns * k).pow(3) / 3;
-    system > PRODUCTS * 4 * n * p * k
+    const PASSES: f64 = 8.0;
+    let [n, p, k] = [n_rows, n_columns, n_classes].map(|count| count as f64);
+    let of_row = (p + PASSES) * k;
+    let system = n * of_row.powi(2) / 2.0 + (p * k).powi(3) / 3.0;
+    system > PRODUCTS * 4.0 * n * of_row
 }
 
 #[cfg(test)]

@@ -436,6 +436,11 @@ proptest! {
         }
         prop_assert!(free.iter().all(|&j| null_slope[j].abs() < 1e-7));
         let report = fit(&mut model, &penalty, &mut b, stop);
+        if report.status == Status::Separated {
+            // with all columns at work it can be seen later than by the null fit's last step
+            prop_assert!(model.recedes());
+            return Ok(());
+        }
         prop_assert_eq!(&report.status, &Status::Converged, "gap {} objective {}", report.gap, report.objective);
         prop_assert!(!report.ill_conditioned);
         // the loss does not see a move that is the same in all classes
@@ -484,8 +489,10 @@ proptest! {
         problem.base.iter_mut().for_each(|o| *o *= 10f64.powf(power));
         let model = problem.model();
         let left: f64 = model.along.iter().map(|s| s.abs()).sum();
-        // a step that the rounding of the loss hides is not taken: s^2 / (2 h) < eps L
-        prop_assert!(left < 1e-10, "slopes {:?}", model.along);
+        // offsets have digits to their own size, and a step that gains less than the rounding of the loss is not taken
+        let largest = problem.base.iter().fold(1.0, |a: f64, o| a.max(o.abs()));
+        let bound = 1e-12 + 4.0 * f64::EPSILON * largest * problem.k as f64 + SUM_ROUNDING * model.value;
+        prop_assert!(left < bound, "slopes {:?} of {}", model.along, model.value);
         let slope = problem.slope(&vec![0.0; problem.size()], &model.intercepts());
         let p = problem.z.len();
         prop_assert!((0..problem.k).all(|k| slope[k * (p + 1) + p].abs() < 1e-9));

@@ -128,11 +128,21 @@ def check_fit_returns_itself(learner: Learner) -> None:
     assert copied.fit(*make_scores()) is copied, "fit must return self"
 
 
+def _alike(one: Any, other: Any) -> bool:
+    """Whether parameters are equal; learners among them are cloned, too, and equal if their parameters are."""
+    if isinstance(one, BaseEstimator):
+        return type(one) is type(other) and _alike(one.get_params(), other.get_params())
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return bool(one == other)
+
+
 def check_parameters_survive_cloning(learner: Learner) -> None:
     """Parameters are set in ``__init__`` and nowhere else, as in scikit-learn."""
     if isinstance(learner, BaseEstimator):
-        # learners among the parameters are cloned, too: equal in what they say of themselves
-        assert repr(clone(learner).get_params()) == repr(learner.get_params()), "clone must keep the parameters"
+        assert _alike(clone(learner).get_params(), learner.get_params()), "clone must keep the parameters"
         assert type(learner).__name__ in repr(learner)
 
 

@@ -1,7 +1,7 @@
 """The border to the Rust core: tables, splits and cells in, certified fits out.
 
 `run_cells` takes cells one by one; `run_product` takes all subsets on all splits of tables, and does nothing for each
-of them in Python. No other module of the engine imports `metafit._core`. It speaks of arrays alone; names, frames and
+of them in Python. Besides it only `recipes` imports `metafit._core`. It speaks of arrays alone; names, frames and
 defaults belong to the callers.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +16,8 @@ import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from metafit import _core
+from metafit.engine.numbering import NOTHING, ZERO, Shared, ends, fold_numbers, places, ragged, repeated
+from metafit.engine.recipes import make_recipe
 from metafit.strategies import losses, penalties
 from metafit.strategies.losses import Loss
 from metafit.strategies.penalties import Penalty
@@ -29,7 +30,6 @@ __all__ = [
     "Split",
     "Table",
     "all_finite",
-    "as_recipe",
     "predictions",
     "run_cells",
     "run_exhaustive",
@@ -103,6 +103,7 @@ class Table:
 
         Examples
         --------
+        >>> from metafit.engine.recipes import as_recipe
         >>> recipe = as_recipe(losses.resolve("logistic"), _L2, 1, "auto", True, False)
         >>> Table(np.empty((2, 0)), [0.0, 0.5]).refusal(recipe)
         'y holds 0.5, the logistic loss wants 0 and 1'
@@ -323,7 +324,7 @@ def run_cells(
     (array([[2.]]), array([1.]), ['converged'])
     """
     tables = [tables] if isinstance(tables, Table) else list(tables)
-    rows, grids, subsets, recipes = _Shared(), _Shared(), _Shared(), _Recipes()
+    rows, grids, subsets, recipes = Shared(), Shared(), Shared(), _Recipes()
     fits = _core.run_cells(
         [table._core for table in tables],
         splits=_split_numbers(splits, rows),
@@ -370,7 +371,7 @@ def run_exhaustive(
     >>> run_exhaustive(Table(X, y), [Split(np.array([0, 1, 2]), np.array([3]))], alpha=0.0).round(6)
     array([16.,  0.])
     """
-    rows = _Shared()
+    rows = Shared()
     numbers = _split_numbers(splits, rows)
     return _core.subset_errors(
         table._core,
@@ -384,29 +385,6 @@ def run_exhaustive(
     )
 
 
-class _Shared:
-    """Arrays by number; one that is asked for again keeps its number."""
-
-    def __init__(self) -> None:
-        self._arrays: list[NDArray[Any]] = []
-        self._numbers: dict[int, int] = {}
-
-    def number(self, array: Any) -> int:
-        number = self._numbers.setdefault(id(array), len(self._arrays))
-        if number == len(self._arrays):
-            self._arrays.append(np.atleast_1d(array))
-        return number
-
-    def ragged(self, dtype: Any) -> Ragged:
-        return _ragged(self._arrays, dtype) if self._arrays else (np.empty(0, dtype), _NOTHING[1])
-
-
-def _ragged(arrays: Sequence[NDArray[Any]], dtype: Any) -> Ragged:
-    """One after another, with their ends."""
-    ends = np.cumsum([len(array) for array in arrays], dtype=np.int64)
-    return np.concatenate(arrays, dtype=dtype, casting="unsafe"), ends
-
-
 class _Recipes:
     """What cells ask for, each different one once."""
 
@@ -418,18 +396,18 @@ class _Recipes:
         figures = (cell.n_classes, cell.solver, cell.of_max, cell.fit_intercept, cell.standardize, cell.scale_y)
         number = self._numbers.setdefault((cell.loss, id(cell.penalty), figures), len(self.made))
         if number == len(self.made):
-            self.made.append(_recipe(losses.resolve(cell.loss), cell.penalty, *figures))
+            self.made.append(make_recipe(losses.resolve(cell.loss), cell.penalty, *figures))
         return number
 
 
-def _split_numbers(splits: Sequence[Split], rows: _Shared) -> tuple[Ints, Ints, Ints]:
+def _split_numbers(splits: Sequence[Split], rows: Shared) -> tuple[Ints, Ints, Ints]:
     numbers = [(split.table, rows.number(split.train), rows.number(split.test)) for split in splits]
     table, train, test = np.array(numbers, dtype=np.int64).reshape(-1, 3).T
     return table, train, test
 
 
 def _cell_numbers(
-    cells: Sequence[Cell], subsets: _Shared, grids: _Shared, recipes: _Recipes
+    cells: Sequence[Cell], subsets: Shared, grids: Shared, recipes: _Recipes
 ) -> tuple[Ints, Ints, Ints, Ints]:
     numbers = [
         (
@@ -442,42 +420,6 @@ def _cell_numbers(
     ]
     split, subset, grid, recipe = np.array(numbers, dtype=np.int64).reshape(-1, 4).T
     return split, subset, grid, recipe
-
-
-def as_recipe(
-    loss: Loss, penalty: Penalty, n_classes: int, solver: str, fit_intercept: bool, standardize: bool
-) -> _core.Recipe:
-    """Return what is fitted, on whichever rows and columns, as the core reads it."""
-    make = _recipe if penalty.is_per_column else _plain_recipe
-    return make(loss, penalty, n_classes, solver, False, fit_intercept, standardize, False)
-
-
-def _recipe(
-    loss: Loss,
-    penalty: Penalty,
-    n_classes: int,
-    solver: str,
-    of_max: bool,
-    fit_intercept: bool,
-    standardize: bool,
-    scale_y: bool,
-) -> _core.Recipe:
-    return _core.Recipe(
-        loss=loss.name,
-        loss_parameters=loss.parameters,
-        penalty=penalty.name,
-        penalty_parameters=penalty.parameters,
-        of_max=of_max,
-        fit_intercept=fit_intercept,
-        standardize=standardize,
-        scale_y=scale_y,
-        n_classes=n_classes,
-        solver=solver,
-        **_of_columns(penalty, n_classes),
-    )
-
-
-_plain_recipe = lru_cache(maxsize=64)(_recipe)
 
 
 def run_product(
@@ -518,18 +460,18 @@ def run_product(
     Fits
         Flat arrays over tables, subsets, splits and alphas, the last running fastest.
     """
-    rows = _Shared()
+    rows = Shared()
     n_splits = 1 + len(folds[0])
-    train, test = _fold_numbers(folds, len(tables), rows)
-    split, subset, grid = _places(len(tables), None if subsets is None else len(subsets), n_splits, len(grids))
+    train, test = fold_numbers(folds, len(tables), rows)
+    split, subset, grid = places(len(tables), None if subsets is None else len(subsets), n_splits, len(grids))
     return _core.run_cells(
         [table._core for table in tables],
-        rows=rows.ragged(np.int64) if folds[0] else _NOTHING,
-        splits=(_repeated(len(tables), n_splits), train, test),
-        subsets=_NOTHING if subsets is None else _ragged(subsets, np.int64),
-        grids=(grids.ravel(), _ends(*grids.shape)),
+        rows=rows.ragged(np.int64) if folds[0] else NOTHING,
+        splits=(repeated(len(tables), n_splits), train, test),
+        subsets=NOTHING if subsets is None else ragged(subsets, np.int64),
+        grids=(grids.ravel(), ends(*grids.shape)),
         recipes=[recipe],
-        cells=(split, subset, grid, _ZERO),
+        cells=(split, subset, grid, ZERO),
         tol=tol,
         max_iter=max_iter,
         impute=missing == "mean",
@@ -538,78 +480,6 @@ def run_product(
         n_threads=n_threads,
         progress=progress,
     )
-
-
-_ZERO, _MINUS_ONE = np.zeros(1, dtype=np.int64), np.full(1, -1)
-_NOTHING = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-
-
-def _fold_numbers(folds: Sequence[Sequence[tuple[Ints, Ints]]], n_tables: int, rows: _Shared) -> tuple[Ints, Ints]:
-    """Numbers of the row sets of every table's splits; -1 stands for all rows to train on, none to be scored on."""
-    if not folds[0]:
-        minus = _MINUS_ONE if n_tables == 1 else np.full(n_tables, -1)
-        return minus, minus
-    known: dict[int, tuple[list[int], list[int]]] = {}
-    for pairs in folds:
-        if id(pairs) not in known:
-            numbers = [(rows.number(train), rows.number(test)) for train, test in pairs]
-            known[id(pairs)] = [-1, *(train for train, _ in numbers)], [-1, *(test for _, test in numbers)]
-    lists = [known[id(pairs)] for pairs in folds] * (n_tables if len(folds) == 1 else 1)
-    train, test = np.array(lists, dtype=np.int64).transpose(1, 0, 2).reshape(2, -1)
-    return train, test
-
-
-@lru_cache(maxsize=16)
-def _repeated(n: int, times: int) -> Ints:
-    return np.repeat(np.arange(n), times)
-
-
-@lru_cache(maxsize=16)
-def _ends(n: int, size: int) -> Ints:
-    return np.arange(1, n + 1) * size
-
-
-@lru_cache(maxsize=16)
-def _places(n_tables: int, n_subsets: int | None, n_splits: int, n_grids: int) -> tuple[Ints, Ints, Ints]:
-    """Split, subset and grid of every cell; one number where it is that of all cells."""
-    count = n_subsets or 1
-    splits = np.arange(n_tables * n_splits).reshape(n_tables, 1, n_splits)
-    split = np.repeat(splits, count, axis=1).ravel()
-    subset = _MINUS_ONE if n_subsets is None else np.tile(np.repeat(np.arange(n_subsets), n_splits), n_tables)
-    grid = _ZERO if n_grids == 1 else np.repeat(np.arange(n_tables), count * n_splits)
-    return split, subset, grid
-
-
-def _of_columns(penalty: Penalty, n_classes: int) -> dict[str, Any]:
-    """Write what a penalty says of columns as flat arrays."""
-    groups, metric = penalty.groups, _maybe(penalty.metric)
-    return {
-        "factors": _with_diagonal(_maybe(penalty.factors), metric),
-        "groups": None if groups is None else _codes(groups),
-        "metric": metric if metric is not None and metric.ndim == 2 else None,
-        **{name: _of_classes(getattr(penalty, name), n_classes) for name in ("center", "lower", "upper")},
-    }
-
-
-def _codes(labels: Sequence[int | str]) -> Ints:
-    """Labels numbered in the order in which they first stand."""
-    numbers: dict[int | str, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.int64)
-
-
-def _with_diagonal(factors: Floats | None, metric: Floats | None) -> Floats | None:
-    """Factors times a diagonal metric; infinity pins a column whatever the metric says."""
-    if metric is None or metric.ndim == 2:
-        return factors
-    return metric if factors is None else np.where(np.isinf(factors), np.inf, np.nan_to_num(factors, posinf=1) * metric)
-
-
-def _of_classes(values: Any, n_classes: int) -> Floats | None:
-    """Numbers of the columns of one class after another; one row is for all classes."""
-    if values is None:
-        return None
-    array = _floats(values)
-    return (array if array.ndim == 2 else np.tile(array, (n_classes, 1))).ravel()
 
 
 def _results(

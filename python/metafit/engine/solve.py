@@ -13,7 +13,8 @@ import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from metafit.engine.fits import Axes, Fits
-from metafit.engine.native import STATUSES, Table, as_recipe, run_product
+from metafit.engine.native import STATUSES, Table, run_product
+from metafit.engine.recipes import as_recipe
 from metafit.engine.solution import Solution
 from metafit.engine.validation import as_count, as_matrix, as_row_vector, as_splits, as_subsets, as_target
 from metafit.exceptions import ConvergenceWarning, RankWarning

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metafit.engine.fits import Axes, Fits
-from metafit.engine.native import STATUSES, Table, as_recipe
+from metafit.engine.native import STATUSES, Table
+from metafit.engine.recipes import as_recipe
 from metafit.engine.solution import LAZY, Solution
 from metafit.engine.solve import Problem, as_alphas, check_options, check_penalty, warn
 from metafit.engine.validation import Target, as_matrix, as_row_vector, as_splits, as_subsets, as_target

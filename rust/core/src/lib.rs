@@ -7,7 +7,7 @@
 //! with row weights `v`, offsets `o`, a loss `L` ([`loss`]) and a penalty `Omega` with factors and a centre
 //! ([`penalty`]). Every fit carries a duality gap ([`certificate`]) and a status.
 //!
-//! The way of a request: [`problem`] checks it; [`batch`] runs its cells on threads and keeps what they share,
+//! The way of a request: [`problem`] checks it; [`batch`] runs its cells on threads; they share
 //! [`moments`] for the squared loss (merged from folds that [`partition`] found) or a [`design`] of rows; [`path`]
 //! walks one cell's strengths; [`frame`] turns its columns into solver coordinates and back; [`solver`] fits;
 //! [`metric`] scores held-out rows. [`subset`] has shared routes for very many column subsets of one table.
@@ -23,6 +23,7 @@ pub mod design;
 pub mod error;
 mod factor;
 pub mod frame;
+mod held_out;
 mod linalg;
 pub mod loss;
 mod math;
@@ -34,6 +35,7 @@ pub mod path;
 pub mod penalty;
 pub mod problem;
 pub mod registry;
+mod shared;
 mod simd;
 pub mod solver;
 mod start;

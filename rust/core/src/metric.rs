@@ -161,16 +161,17 @@ impl<'a> Rows<'a> {
 
     /// See [`Baseline::explained`].
     pub fn explained(&self, error: f64, spread: f64) -> f64 {
-        let baseline =
-            Baseline { total: self.total, n_rows: self.y.len(), constant: self.constant().is_some(), spread };
-        baseline.explained(error)
+        self.compared_with(spread).explained(error)
+    }
+
+    fn compared_with(&self, spread: f64) -> Baseline {
+        Baseline { total: self.total, n_rows: self.y.len(), constant: self.constant().is_some(), spread }
     }
 
     /// What squared errors are compared with: the spread about the mean.
     pub fn baseline(&self) -> Baseline {
         let center = self.mean(|y, _| y);
-        let spread = self.mean(|y, _| (y - center).powi(2));
-        Baseline { total: self.total, n_rows: self.y.len(), constant: self.constant().is_some(), spread }
+        self.compared_with(self.mean(|y, _| (y - center).powi(2)))
     }
 
     /// `mean_squared_error` and `r2_score` of predictions that belong to eta.

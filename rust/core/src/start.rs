@@ -58,7 +58,7 @@ fn null(key: Key, design: &Design) -> Null {
     let mean = crate::simd::dot(omega, y);
     with_loss!(key.loss, loss => {
         let intercept = key.fit_intercept.then(|| crate::loss::Loss::null_range(loss, y, mean));
-        Glm::start(loss, columns, y, omega, base, intercept, key.moves_freely).into_null()
+        Glm::new(loss, columns, (y, omega), base, intercept, key.moves_freely).into_null()
     })
 }
 

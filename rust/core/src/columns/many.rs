@@ -82,9 +82,8 @@ impl<'a> Many<'a> {
         let mut out = vec![0.0; self.width() * self.rows];
         for (j, place) in out.chunks_exact_mut(self.rows).take(self.len()).enumerate() {
             let place = &mut place[..rows.len()];
-            match self.columns.get(j).map(|column| column.on(rows.clone())) {
-                Some(Column::Dense(z)) => place.copy_from_slice(z),
-                Some(column) => place.copy_from_slice(&column.to_dense(rows.len())),
+            match self.columns.get(j) {
+                Some(column) => column.write(rows.clone(), place),
                 None => place.fill(1.0),
             }
         }

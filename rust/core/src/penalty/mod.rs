@@ -13,6 +13,7 @@
 //! A penalty is one file: its formula, a [`Spec`] for the public class, an `impl Regulariser`. Its line in the registry
 //! below enrols it in the tests of this module, in the public API and in the tests there.
 
+mod block;
 mod elastic_net;
 mod group_lasso;
 mod l1;
@@ -23,6 +24,7 @@ mod scad;
 pub mod scaled;
 mod sparse_group_lasso;
 
+pub use block::Block;
 pub use elastic_net::ElasticNet;
 pub use group_lasso::GroupLasso;
 pub use l1::L1;
@@ -30,7 +32,7 @@ pub use l2::L2;
 pub use mcp::MCP;
 pub use metric::Metric;
 pub use scad::SCAD;
-pub use scaled::{Block, Directions, ScaledPenalty, soft_threshold};
+pub use scaled::{Directions, ScaledPenalty, soft_threshold};
 pub use sparse_group_lasso::SparseGroupLasso;
 
 use crate::error::{Error, Result};

@@ -9,8 +9,8 @@
 
 use super::coordinate::solve_refined;
 use super::separable::{MAX_ROUNDS, MAX_SWEEPS, is_held, kink_between, sign};
+use super::turned::{Turned, members_of};
 use super::{PIVOT_FLOOR, Quadratic};
-use crate::linalg::eigen;
 use crate::penalty::{Block, ScaledPenalty, soft_threshold};
 use crate::simd::{axpy, dot};
 
@@ -19,44 +19,21 @@ const MANY: usize = 64;
 /// Newton steps a round may take.
 const MAX_STEPS: usize = 50;
 
-/// Part of a block's largest eigenvalue below which another one is rounding.
-const FLAT: f64 = 1e-14;
-
-/// A block whose coordinates may be turned: eigenvalues and eigenvectors (one after another) of its matrix.
-struct Turned {
+/// A block whose coordinates may be turned.
+struct TurnedBlock {
     members: Vec<usize>,
-    scale: Vec<f64>,
-    values: Vec<f64>,
-    vectors: Vec<f64>,
     weight: f64,
+    turned: Turned,
 }
 
-impl Turned {
-    /// `vectors' v`.
-    fn onto(&self, v: &[f64]) -> Vec<f64> {
-        self.vectors.chunks_exact(v.len()).map(|vector| dot(vector, v)).collect()
-    }
-
-    /// The block's minimiser, where its members stand at `b` with that slope of everything but the norm.
+impl TurnedBlock {
+    /// Its minimiser, where its members stand at `b` with that slope of everything but the norm.
     fn goal(&self, b: &[f64], slope: &[f64]) -> Vec<f64> {
-        let m = self.members.len();
-        let here: Vec<f64> = b.iter().zip(&self.scale).map(|(b, s)| b * s).collect();
-        let pull: Vec<f64> = slope.iter().zip(&self.scale).map(|(g, s)| g / s).collect();
-        let turned = self.onto(&here);
-        let z = self.onto(&pull).iter().zip(turned.iter().zip(&self.values)).map(|(p, (c, h))| p + h * c).collect();
-        let open = |end: f64| vec![end; m];
-        let problem = BlockProblem {
-            h: self.values.clone(),
-            z,
-            l1: vec![0.0; m],
-            lower: open(f64::NEG_INFINITY),
-            upper: open(f64::INFINITY),
-            weight: self.weight,
-        };
-        let mut goal = vec![0.0; m];
-        let minimiser = problem.minimise();
-        self.vectors.chunks_exact(m).zip(minimiser).for_each(|(vector, c)| axpy(c, vector, &mut goal));
-        goal.iter().zip(&self.scale).map(|(c, s)| c / s).collect()
+        let here = self.turned.position(b.iter().copied());
+        let slope = self.turned.slope(slope.iter().copied());
+        let rows = slope.iter().zip(here.iter().zip(self.turned.values()));
+        let pull: Vec<f64> = rows.map(|(g, (c, h))| g + h * c).collect();
+        self.turned.back(&self.turned.minimiser(&pull, self.weight))
     }
 }
 
@@ -141,7 +118,7 @@ fn unbounded_radius(pull: &[f64], h: &[f64], weight: f64, top: f64) -> f64 {
     r.max(f64::MIN_POSITIVE)
 }
 
-fn length(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn length(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|v| v * v).sum::<f64>().sqrt()
 }
 
@@ -149,7 +126,7 @@ impl Quadratic<'_> {
     /// Rounds of block descent and Newton steps until no column wants to move.
     pub(super) fn with_blocks(&self, b: &mut [f64]) -> bool {
         let single: Vec<usize> = self.outside_blocks();
-        let turned: Vec<Option<Turned>> = self.blocks().map(|block| self.turn(block)).collect();
+        let turned: Vec<Option<TurnedBlock>> = self.blocks().map(|block| self.turn(block)).collect();
         let mut slope = self.slope(b);
         // a factorisation costs as much as many sweeps where columns are many
         let mut accuracy: f64 = if self.k > MANY { 1e-4 } else { 1e-2 };
@@ -182,26 +159,23 @@ impl Quadratic<'_> {
     }
 
     /// The block in its eigenvectors, if it has neither L1 weights nor bounds.
-    fn turn(&self, block: &Block) -> Option<Turned> {
+    fn turn(&self, block: &Block) -> Option<TurnedBlock> {
         let penalty: &ScaledPenalty = self.penalty;
-        let (members, scale): (Vec<usize>, Vec<f64>) =
-            block.members.iter().zip(&block.scale).filter(|(_, s)| **s > 0.0).unzip();
+        let (members, scale) = members_of(block);
         if members.iter().any(|&j| penalty.l1[j] > 0.0 || penalty.is_bounded(j)) {
             return None;
         }
         let mut matrix = self.hessian_on(&members);
         let m = members.len();
         matrix.iter_mut().enumerate().for_each(|(at, entry)| *entry /= scale[at / m] * scale[at % m]);
-        let (mut values, vectors) = eigen(&matrix, m)?;
-        let least = FLAT * values.iter().fold(0.0, |a: f64, v| a.max(*v));
-        values.iter_mut().for_each(|v| *v = v.max(least));
-        (least > 0.0).then_some(Turned { members, scale, values, vectors, weight: block.weight })
+        let turned = Turned::new(&matrix, scale)?;
+        Some(TurnedBlock { members, weight: block.weight, turned })
     }
 
     fn descend_blocks(
         &self,
         single: &[usize],
-        turned: &[Option<Turned>],
+        turned: &[Option<TurnedBlock>],
         b: &mut [f64],
         slope: &mut [f64],
         accuracy: f64,
@@ -224,10 +198,10 @@ impl Quadratic<'_> {
     }
 
     /// One update of a turned block; the largest move in units of the quadratic form.
-    fn update_turned(&self, block: &Turned, b: &mut [f64], slope: &mut [f64]) -> f64 {
+    fn update_turned(&self, block: &TurnedBlock, b: &mut [f64], slope: &mut [f64]) -> f64 {
         let here: Vec<f64> = block.members.iter().map(|&j| b[j]).collect();
         let rest: Vec<f64> = block.members.iter().map(|&j| slope[j] - self.penalty.l2[j] * b[j]).collect();
-        let pull = || length(rest.iter().zip(&block.scale).map(|(g, s)| g / s));
+        let pull = || block.turned.slope_size(rest.iter().copied());
         if here.iter().all(|b| *b == 0.0) && pull() <= block.weight {
             return 0.0;
         }
@@ -250,8 +224,8 @@ impl Quadratic<'_> {
 
     /// One update of a block; the largest move in units of the quadratic form.
     fn update_block(&self, block: &Block, b: &mut [f64], slope: &mut [f64]) -> f64 {
-        let members: Vec<(usize, f64)> =
-            block.members.iter().zip(&block.scale).filter(|(_, s)| **s > 0.0).map(|(j, s)| (*j, *s)).collect();
+        let (members, scale) = members_of(block);
+        let members: Vec<(usize, f64)> = members.into_iter().zip(scale).collect();
         let row = |j: usize| members.iter().map(|(i, _)| self.gram[j * self.k + i].abs()).sum::<f64>();
         let h = members.iter().map(|(j, _)| row(*j) + self.penalty.l2[*j]).fold(0.0, f64::max);
         if h <= 0.0 {

@@ -6,24 +6,19 @@
 
 use std::sync::Arc;
 
-use super::block::radius;
+use super::block::length;
 use super::rows::Local;
 use super::separable::is_held;
 use super::sweeps::{Sweeps, descend};
+use super::turned::{Turned, members_of};
 use crate::columns::Column;
-use crate::linalg::eigen;
-use crate::penalty::{Block, ScaledPenalty};
+use crate::penalty::ScaledPenalty;
 use crate::simd::{axpy, dot, sum};
 
-/// Part of a block's largest eigenvalue below which another one is rounding.
-const FLAT: f64 = 1e-14;
-
-/// The rows of a block's columns, turned to the eigenvectors of its Hessian in the coordinates of the norm.
+/// The rows of a block's columns in its turned coordinates.
 #[derive(Debug)]
 pub(super) struct TurnedRows {
-    scale: Vec<f64>,
-    values: Vec<f64>,
-    vectors: Vec<f64>,
+    turned: Turned,
     /// One column after another.
     rows: Vec<f64>,
 }
@@ -31,36 +26,20 @@ pub(super) struct TurnedRows {
 impl TurnedRows {
     /// None where the columns have no curvature at all.
     pub(super) fn new(columns: &[Column<'_>], scale: Vec<f64>, weights: &[f64], centred: bool) -> Option<Self> {
-        let m = columns.len();
         let mut rooted: Vec<Vec<f64>> = columns.iter().map(|column| root_rows(column, weights, centred)).collect();
         rooted.iter_mut().zip(&scale).for_each(|(q, s)| q.iter_mut().for_each(|q| *q /= s));
         let gram: Vec<f64> = rooted.iter().flat_map(|a| rooted.iter().map(move |b| dot(a, b))).collect();
-        let (mut values, vectors) = eigen(&gram, m)?;
-        let least = FLAT * values.iter().fold(0.0, |a: f64, v| a.max(*v));
-        values.iter_mut().for_each(|v| *v = v.max(least));
-        let mut rows = vec![0.0; m * weights.len()];
-        for (out, vector) in rows.chunks_exact_mut(weights.len()).zip(vectors.chunks_exact(m)) {
+        let turned = Turned::new(&gram, scale)?;
+        let mut rows = vec![0.0; columns.len() * weights.len()];
+        for (out, vector) in rows.chunks_exact_mut(weights.len()).zip(turned.vectors()) {
             vector.iter().zip(&rooted).for_each(|(v, q)| axpy(*v, q, out));
         }
-        (least > 0.0).then_some(Self { scale, values, vectors, rows })
+        Some(Self { turned, rows })
     }
 
     /// Number of columns.
     pub(super) fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// `V' v`.
-    fn onto(&self, v: impl Iterator<Item = f64>) -> Vec<f64> {
-        let v: Vec<f64> = v.collect();
-        self.vectors.chunks_exact(v.len()).map(|vector| dot(vector, &v)).collect()
-    }
-
-    /// The members' coefficients for these coordinates.
-    fn back(&self, c: &[f64]) -> Vec<f64> {
-        let mut b = vec![0.0; c.len()];
-        self.vectors.chunks_exact(c.len()).zip(c).for_each(|(vector, c)| axpy(*c, vector, &mut b));
-        b.iter().zip(&self.scale).map(|(b, s)| b / s).collect()
+        self.turned.len()
     }
 }
 
@@ -123,8 +102,8 @@ impl<'a> DenseDescent<'a> {
         for block in penalty.blocks.iter().filter(|block| block.is_active()) {
             let (members, scale) = members_of(block);
             let turned = turn(&members, scale)?;
-            let linear = turned.onto(members.iter().zip(&turned.scale).map(|(&j, s)| slope[j] / s));
-            let here = turned.onto(members.iter().zip(&turned.scale).map(|(&j, s)| start[j] * s));
+            let linear = turned.turned.slope(members.iter().map(|&j| slope[j]));
+            let here = turned.turned.position(members.iter().map(|&j| start[j]));
             this.push(Unit::Block { members, weight: block.weight, turned }, linear, here);
         }
         this.position = this.start.clone();
@@ -148,7 +127,7 @@ impl<'a> DenseDescent<'a> {
             match unit {
                 Unit::Column { j, .. } => goal[*j] = self.position[first],
                 Unit::Block { members, turned, .. } => {
-                    let b = turned.back(&self.position[first..first + turned.len()]);
+                    let b = turned.turned.back(&self.position[first..first + turned.len()]);
                     members.iter().zip(b).for_each(|(&j, b)| goal[j] = b);
                 }
             }
@@ -163,28 +142,19 @@ impl<'a> DenseDescent<'a> {
         let c = &mut coordinates[first..first + turned.len()];
         let columns = || turned.rows.chunks_exact(rows.len());
         let slope = self.linear[first..].iter().zip(columns()).map(|(l, q)| l - dot(q, rows));
-        let pull: Vec<f64> = slope.zip(turned.values.iter().zip(&*c)).map(|(s, (h, c))| s + h * c).collect();
-        let r = radius(&pull, &turned.values, *weight);
+        let values = turned.turned.values();
+        let pull: Vec<f64> = slope.zip(values.iter().zip(&*c)).map(|(s, (h, c))| s + h * c).collect();
+        let goal = turned.turned.minimiser(&pull, *weight);
         let mut longest: f64 = 0.0;
         for (a, q) in turned.rows.chunks_exact(rows.len()).enumerate() {
-            let goal = if r > 0.0 { pull[a] / (turned.values[a] + weight / r) } else { 0.0 };
-            let moved = goal - std::mem::replace(&mut c[a], goal);
+            let moved = goal[a] - std::mem::replace(&mut c[a], goal[a]);
             if moved != 0.0 {
                 axpy(moved, q, rows);
-                longest = longest.max(moved.abs() * turned.values[a].sqrt());
+                longest = longest.max(moved.abs() * values[a].sqrt());
             }
         }
         longest
     }
-}
-
-/// Members of a block that take part in its norm.
-fn members_of(block: &Block) -> (Vec<usize>, Vec<f64>) {
-    block.members.iter().zip(&block.scale).filter(|(_, s)| **s > 0.0).unzip()
-}
-
-fn length(c: &[f64]) -> f64 {
-    dot(c, c).sqrt()
 }
 
 impl Sweeps for DenseDescent<'_> {
@@ -220,7 +190,7 @@ impl Sweeps for DenseDescent<'_> {
         let (c, rows) = self.position.split_at(self.n_coordinates);
         let value = |(unit, &at): (&Unit, &usize)| match unit {
             Unit::Column { j, .. } => self.local.penalty.bounded_value(*j, c[at]),
-            Unit::Block { weight, turned, .. } => weight * length(&c[at..at + turned.len()]),
+            Unit::Block { weight, turned, .. } => weight * length(c[at..at + turned.len()].iter().copied()),
         };
         let penalty: f64 = self.units.iter().zip(&self.first).map(value).sum();
         0.5 * dot(rows, rows) - (dot(&self.linear, c) - dot(&self.linear, &self.start)) + penalty
@@ -242,6 +212,7 @@ mod tests {
     use super::*;
     use crate::columns::centred_gram;
     use crate::loss::{Logistic, Loss, Squared};
+    use crate::penalty::Block;
     use crate::solver::newton::{Status, Stop};
     use crate::solver::{Fitter, Glm};
 
@@ -311,10 +282,10 @@ mod tests {
         let columns: Vec<Column<'_>> = columns.iter().map(|column| Column::Dense(column)).collect();
         let mean = dot(&omega, &y);
         let null = intercept.then(|| loss.null_range(&y, mean));
-        let cold = || Glm::new(loss, columns.clone(), &y, &omega, vec![0.0; n], null);
+        let cold = || Glm::new(loss, columns.clone(), (&y, &omega), vec![0.0; n], null, false);
         let cancel = AtomicBool::new(false);
         let slope = cold().slope();
-        let top = slope.chunks_exact(group).map(length).fold(0.0, f64::max);
+        let top = slope.chunks_exact(group).map(|of| length(of.iter().copied())).fold(0.0, f64::max);
         let (mut warm, mut b) = (cold(), vec![0.0; k]);
         for step in 0..8 {
             let penalty = penalty(k, group, top * 0.7_f64.powi(step));

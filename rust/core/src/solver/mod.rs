@@ -33,7 +33,9 @@ mod rows;
 mod separable;
 mod softmax;
 mod spectrum;
+mod sums;
 mod sweeps;
+mod turned;
 
 pub use continuation::{Concave, Continuation};
 pub use coordinate::Quadratic;

@@ -467,7 +467,7 @@ proptest! {
         let p = binary.z.len();
         let columns = binary.z.iter().map(|z| Column::Dense(z)).collect();
         let start = binary.fit_intercept.then_some((-1.0, 1.0));
-        let mut glm = Glm::new(Logistic, columns, &binary.y, &binary.omega, difference, start);
+        let mut glm = Glm::new(Logistic, columns, (&binary.y, &binary.omega), difference, start, false);
         let mut softmax = binary.model();
         let (mut v, mut b) = (vec![0.0; p], vec![0.0; 2 * p]);
         let two = run(&mut softmax, &ScaledPenalty::separable(vec![0.0; 2 * p], vec![l2; 2 * p]), &mut b, 0.0);
@@ -572,7 +572,7 @@ fn separating_moves_recede() {
 fn separating_moves_of_the_binary_loss_recede() {
     let (y, omega, z, ones) = ([0.0, 0.0, 1.0, 1.0], [0.25; 4], [-2.0, 0.0, 1.0, 1.5], [1.0; 4]);
     let columns = vec![Column::Dense(&z), Column::Dense(&ones)];
-    let mut model = Glm::new(Logistic, columns, &y, &omega, vec![0.0; 4], None);
+    let mut model = Glm::new(Logistic, columns, (&y, &omega), vec![0.0; 4], None, false);
     let mut recedes = |direction: &[f64]| {
         model.newton_system(&[0, 1]);
         model.aim(&[0, 1], direction);

@@ -3,13 +3,17 @@
 //! A column is *held* where the penalty has a kink or the box an end: at 0 with an L1 weight, at a bound. Between kinks the
 //! problem is a linear system. Coordinate descent finds which columns are held, a factorisation solves for the others.
 
+mod packed;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use super::PIVOT_FLOOR;
-use crate::factor::{Factor, padded};
+use crate::factor::Factor;
 use crate::linalg::solve_singular;
 use crate::penalty::{ScaledPenalty, soft_threshold};
-use crate::simd::{add_scaled, dot, largest};
+use crate::simd::{add_scaled, largest};
+
+pub(super) use self::packed::Packed;
 
 /// Squared pivot (columns of unit norm) below which a system has no digits left.
 pub(super) const SINGULAR: f64 = 1e-15;
@@ -308,117 +312,6 @@ impl Descent {
     fn is_optimal(&self, penalty: &ScaledPenalty, b: &[f64], floor: f64) -> bool {
         let off = |j: usize| penalty.off_at(j, b[j], self.slope[j] - penalty.l2[j] * b[j]);
         (0..b.len()).all(|j| self.is_free[j] || off(j) <= floor)
-    }
-}
-
-/// Some columns of a form, packed so that what is worked on stays in cache. Columns come and do not go.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Packed {
-    columns: Vec<usize>,
-    is_inside: Vec<bool>,
-    gram: Vec<f64>,
-    linear: Vec<f64>,
-    b: Vec<f64>,
-    state: Descent,
-}
-
-impl Packed {
-    /// Minimises over the columns of the pack and those that `slope`, the one at `b`, calls in; false where they are too
-    /// dependent.
-    pub(super) fn minimise(
-        &mut self,
-        form: Form<'_>,
-        slope: &[f64],
-        penalty: &ScaledPenalty,
-        b: &mut [f64],
-        floor: f64,
-    ) -> bool {
-        self.is_inside.resize(form.k, false);
-        self.linear.resize(form.stride, 0.0);
-        for j in (0..form.k).filter(|&j| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j]) {
-            self.admit(form.stride, j, form.linear[j], |i| form.column(j)[i]);
-        }
-        self.solve(form.stride, penalty, b, floor)
-    }
-
-    /// Minimises over the columns of the pack, which are `stride` numbers apart.
-    fn solve(&mut self, stride: usize, penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> bool {
-        let k = self.columns.len();
-        let local = Form { k, stride, gram: &self.gram, linear: &self.linear[..padded(k)] };
-        let penalty = penalty.restrict(&self.columns);
-        self.b.clear();
-        self.b.extend(self.columns.iter().map(|&j| b[j]));
-        self.state.place(local, &self.b);
-        let regular = self.state.minimise(local, &penalty, &mut self.b, floor);
-        self.columns.iter().zip(&self.b).for_each(|(&j, value)| b[j] = *value);
-        regular
-    }
-
-    /// Takes `c - G b` at the b that was found: those of the columns inside are known.
-    pub(super) fn spread_slope(&self, form: Form<'_>, b: &[f64], whole: &mut Descent) {
-        let outside = form.k - self.columns.len();
-        if outside > b.iter().filter(|b| **b != 0.0).count() {
-            whole.place(form, b);
-            return;
-        }
-        self.columns.iter().zip(&self.state.slope).for_each(|(&j, slope)| whole.slope[j] = *slope);
-        for j in (0..form.k).filter(|&j| !self.is_inside[j]) {
-            whole.slope[j] = form.linear[j] - dot(&form.column(j)[..form.k], b);
-        }
-    }
-
-    /// Takes column j in, with its entry of c and its products with the columns of the pack and itself.
-    fn admit(&mut self, stride: usize, j: usize, linear: f64, mut product: impl FnMut(usize) -> f64) {
-        if std::mem::replace(&mut self.is_inside[j], true) {
-            return;
-        }
-        let m = self.columns.len();
-        self.linear[m] = linear;
-        self.columns.push(j);
-        self.gram.resize((m + 1) * stride, 0.0);
-        for (a, &i) in self.columns.iter().enumerate() {
-            let product = product(i);
-            self.gram[a * stride + m] = product;
-            self.gram[m * stride + a] = product;
-        }
-    }
-
-    /// Minimises over the columns of the pack and those, up to `room` in all, that `slope` calls in, where no matrix of all
-    /// columns is kept; `product(i, j)` is an entry of it. None where there is no room for those.
-    pub(super) fn minimise_by(
-        &mut self,
-        room: usize,
-        slope: &[f64],
-        penalty: &ScaledPenalty,
-        b: &mut [f64],
-        mut product: impl FnMut(usize, usize) -> f64,
-    ) -> Option<bool> {
-        let stride = padded(room);
-        self.is_inside.resize(slope.len(), false);
-        self.linear.resize(stride, 0.0);
-        let is_called = |j: usize| b[j] != 0.0 || penalty.off_at(j, 0.0, slope[j] / NEAR) > 0.0;
-        let called: Vec<usize> = (0..slope.len()).filter(|&j| !self.is_inside[j] && is_called(j)).collect();
-        if self.columns.len() + called.len() > room {
-            return None;
-        }
-        called.iter().for_each(|&j| self.admit(stride, j, 0.0, |i| product(i, j)));
-        // c is what the slope at b says: its digits are those of the rows
-        for (m, &j) in self.columns.iter().enumerate() {
-            let column = &self.gram[m * stride..];
-            let along = self.columns.iter().zip(column).map(|(&i, g)| g * b[i]).sum::<f64>();
-            self.linear[m] = slope[j] + along;
-        }
-        Some(self.solve(stride, penalty, b, 0.0))
-    }
-
-    /// Columns of the pack.
-    pub(super) fn columns(&self) -> &[usize] {
-        &self.columns
-    }
-
-    /// Whether no column outside wants to move.
-    pub(super) fn holds_all(&self, slope: &[f64], penalty: &ScaledPenalty) -> bool {
-        (0..slope.len()).all(|j| self.is_inside[j] || penalty.off_at(j, 0.0, slope[j]) == 0.0)
     }
 }
 

@@ -1,19 +1,19 @@
 //! A loss on the rows of a design.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
+mod dual;
+mod intercept;
+mod wide;
 
-use super::dense::{DenseDescent, TurnedRows, is_served};
-use super::least_squares::Regression;
-use super::pass::{Pass, Sums};
-use super::rows::{Local, RowDescent};
-use super::separable::Packed;
-use super::{Dual, GRAM_LIMIT, Model, NEGLIGIBLE_MOVE, PIVOT_FLOOR};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use self::intercept::{InterceptSystem, best_intercept};
+use self::wide::Wide;
+use super::pass::{Pass, mean_terms};
+use super::sums::Sums;
+use super::{Dual, GRAM_LIMIT, Model, NEGLIGIBLE_MOVE};
 use crate::blocks;
-use crate::columns::{Column, centred_gram, combine, correlate, correlate_pair, gram};
-use crate::linalg::{Cholesky, solve_singular};
+use crate::columns::{Column, centred_gram, correlate, gram};
 use crate::loss::{Loss, rows};
 use crate::penalty::{Directions, ScaledPenalty};
 use crate::simd::{axpy, dot, largest, multiply, sum};
@@ -57,17 +57,8 @@ pub struct Glm<'a, L> {
     wide: Wide<'a>,
 }
 
-/// What a model of many columns keeps.
-#[derive(Clone, Default)]
-struct Wide<'a> {
-    /// All columns and the places of those that the model is narrowed to, if it is.
-    outside: Option<(Vec<Column<'a>>, Vec<usize>)>,
-    /// Under a loss of curvature 1: Gram matrix of the columns that were ever wanted, and blocks by their first column.
-    pack: Packed,
-    turned: BTreeMap<usize, Arc<TurnedRows>>,
-}
-
 /// A position with all columns at 0, and sums for these columns, from which models of some of them start.
+#[derive(Clone)]
 pub struct Null {
     intercept: f64,
     eta: Vec<f64>,
@@ -76,69 +67,29 @@ pub struct Null {
     sums: Sums,
 }
 
-/// What eliminating the intercept left behind: `Z' Omega W 1`, `1' Omega W 1` and `1' Omega r`.
-#[derive(Default, Clone)]
-struct InterceptSystem {
-    cross: Vec<f64>,
-    curvature: f64,
-    slope: f64,
-}
-
-impl InterceptSystem {
-    /// The intercept's best answer to a move of the columns.
-    fn answer(&self, direction: &[f64]) -> f64 {
-        if self.curvature > 0.0 { (self.slope - dot(&self.cross, direction)) / self.curvature } else { 0.0 }
+impl Null {
+    /// With nothing known but the intercept.
+    fn unknown(intercept: f64, n_rows: usize) -> Self {
+        let [eta, residual, curvature] = [(); 3].map(|()| vec![0.0; n_rows]);
+        Self { intercept, eta, residual, curvature, sums: Sums::default() }
     }
 }
 
 impl<'a, L: Loss> Glm<'a, L> {
     /// Starts at 0 on the columns and at the best intercept for that; `intercept` holds the best one without `base`.
+    /// `moves_freely` for penalties that are smooth on all of space.
     pub fn new(
         loss: L,
         columns: Vec<Column<'a>>,
-        y: &'a [f64],
-        omega: &'a [f64],
-        base: Vec<f64>,
-        intercept: Option<(f64, f64)>,
-    ) -> Self {
-        Self::start(loss, columns, y, omega, base, intercept, false)
-    }
-
-    /// The same; `moves_freely` for penalties that are smooth on all of space.
-    pub fn start(
-        loss: L,
-        columns: Vec<Column<'a>>,
-        y: &'a [f64],
-        omega: &'a [f64],
+        (y, omega): (&'a [f64], &'a [f64]),
         base: Vec<f64>,
         intercept: Option<(f64, f64)>,
         moves_freely: bool,
     ) -> Self {
-        let n = y.len();
         let start = intercept.map_or(0.0, |null| best_intercept(loss, y, omega, &base, null));
-        let mut model = Self {
-            loss,
-            columns,
-            y,
-            omega,
-            fit_intercept: intercept.is_some(),
-            intercept: start,
-            eta: vec![0.0; n],
-            residual: vec![0.0; n],
-            curvature: vec![0.0; n],
-            sums: Sums::default(),
-            is_correlated: false,
-            system: InterceptSystem::default(),
-            majorising: false,
-            step: vec![0.0; n],
-            origin: base,
-            share: 0.0,
-            intercept_step: 0.0,
-            is_null: true,
-            moves_freely,
-            furthest: 0.0,
-            wide: Wide::default(),
-        };
+        let mut model =
+            Self::at((loss, intercept.is_some()), columns, (y, omega), Null::unknown(start, y.len()), moves_freely);
+        model.origin = base;
         model.pass(Some((&[], start)), 1.0, moves_freely && model.columns.len() <= GRAM_LIMIT);
         model
     }
@@ -151,12 +102,25 @@ impl<'a, L: Loss> Glm<'a, L> {
 
     /// Starts with some of the columns that a null position has sums for, `set` of them.
     pub fn at_null(
-        (loss, fit_intercept): (L, bool),
+        kind: (L, bool),
         (columns, set): (Vec<Column<'a>>, &[usize]),
-        (y, omega): (&'a [f64], &'a [f64]),
+        rows: (&'a [f64], &'a [f64]),
         null: &Null,
         moves_freely: bool,
     ) -> Self {
+        let sums = null.sums.on(set, moves_freely && null.sums.has_gram);
+        Self::at(kind, columns, rows, Null { sums, ..null.clone() }, moves_freely)
+    }
+
+    /// At a position whose sums are those of the columns.
+    fn at(
+        (loss, fit_intercept): (L, bool),
+        columns: Vec<Column<'a>>,
+        (y, omega): (&'a [f64], &'a [f64]),
+        null: Null,
+        moves_freely: bool,
+    ) -> Self {
+        let Null { intercept, eta, residual, curvature, sums } = null;
         let n = y.len();
         Self {
             loss,
@@ -164,11 +128,11 @@ impl<'a, L: Loss> Glm<'a, L> {
             y,
             omega,
             fit_intercept,
-            intercept: null.intercept,
-            eta: null.eta.clone(),
-            residual: null.residual.clone(),
-            curvature: null.curvature.clone(),
-            sums: null.sums.on(set, moves_freely && null.sums.has_gram),
+            intercept,
+            eta,
+            residual,
+            curvature,
+            sums,
             is_correlated: true,
             system: InterceptSystem::default(),
             majorising: false,
@@ -251,75 +215,8 @@ impl<'a, L: Loss> Glm<'a, L> {
         self.system = InterceptSystem { cross, curvature, slope: along };
     }
 
-    /// The rows of a block of columns of `set`; once for a path where their weights do not change.
-    fn turn(&mut self, set: &[usize], members: &[usize], scale: Vec<f64>, local: Local<'_>) -> Option<Arc<TurnedRows>> {
-        let first = self.wide.outside.as_ref().map_or(set[members[0]], |(_, places)| places[set[members[0]]]);
-        let kept = self.wide.turned.get(&first).filter(|kept| L::IS_SQUARE && kept.len() == members.len());
-        if let Some(kept) = kept {
-            return Some(kept.clone());
-        }
-        let columns: Vec<Column<'_>> = members.iter().map(|&j| local.columns[j]).collect();
-        let turned = Arc::new(TurnedRows::new(&columns, scale, local.weights, local.centred)?);
-        if L::IS_SQUARE {
-            self.wide.turned.insert(first, turned.clone());
-        }
-        Some(turned)
-    }
-
     fn majorants(&self) -> Vec<f64> {
         self.y.iter().zip(&self.eta).map(|(y, eta)| self.loss.majorant(*y, *eta)).collect()
-    }
-
-    /// `theta = r - W Z c` with `Z' Omega W Z c = Z' Omega r` for curvatures W and `weights` Omega W, Z the columns given and the intercept.
-    fn project(&mut self, free: &[Column<'_>], curvature: &[f64], weights: &[f64]) -> Option<Vec<f64>> {
-        let (slope, cross) = correlate_pair(free, &self.weighted(&self.residual), weights);
-        let (hessian, mut c) = self.condense(free, weights, slope, cross);
-        if self.fit_intercept && self.system.curvature == 0.0 {
-            return None;
-        }
-        if !free.is_empty() {
-            match Cholesky::new(&hessian, free.len()).filter(|factor| factor.smallest_pivot() > PIVOT_FLOOR) {
-                Some(factor) => factor.solve(&mut c),
-                // rows without curvature have no working target
-                None if curvature.iter().any(|h| *h <= 0.0) => c = solve_singular(&hessian, &c)?,
-                None => c = self.project_by_svd(free, curvature)?,
-            }
-        }
-        let shift = if self.fit_intercept { self.system.answer(&c) } else { 0.0 };
-        if free.is_empty() {
-            return Some(self.residual.iter().zip(curvature).map(|(r, w)| r - w * shift).collect());
-        }
-        let mut fitted = vec![shift; self.y.len()];
-        let all: Vec<usize> = (0..free.len()).collect();
-        combine(free, &all, &c, &mut fitted);
-        let rows = self.residual.iter().zip(curvature.iter().zip(&fitted));
-        Some(rows.map(|(r, (w, f))| r - w * f).collect())
-    }
-
-    /// Coefficients of that projection by singular values, for dependent columns.
-    fn project_by_svd(&self, free: &[Column<'_>], curvature: &[f64]) -> Option<Vec<f64>> {
-        let weights = self.weighted(curvature);
-        let working: Vec<f64> = self.residual.iter().zip(curvature).map(|(r, h)| r / h).collect();
-        let regression = Regression { columns: free, weights: &weights, penalty: None, centred: self.fit_intercept };
-        regression.solve(working).map(|fit| fit.x).filter(|c| c.iter().all(|v| v.is_finite()))
-    }
-
-    /// Whether nothing of the residuals' correlation with the unpenalised directions is left in `theta`: no more than a
-    /// part `LEFT` of what each of them takes part in, and than what a few roundings of eta do to the residuals (where a
-    /// column's rows are fitted exactly there is nothing else).
-    fn is_projected(&self, free: &[Column<'_>], theta: &[f64]) -> bool {
-        const LEFT: f64 = 1e-8;
-        const ROUNDINGS: f64 = 5.0 * f64::EPSILON;
-        let rounding = ROUNDINGS / LEFT * self.sums.largest_eta;
-        let total = self.sums.pull_size + rounding * self.sums.weight;
-        let of_intercept = !self.fit_intercept || dot(self.omega, theta).abs() <= LEFT * total;
-        if free.is_empty() {
-            return of_intercept;
-        }
-        let rows = self.omega.iter().zip(self.residual.iter().zip(&self.curvature));
-        let size: Vec<f64> = rows.map(|(omega, (r, w))| (omega * r).abs() + rounding * (omega * w)).collect();
-        let left = correlate(free, &self.weighted(theta));
-        of_intercept && free.iter().zip(&left).all(|(column, left)| left.abs() <= LEFT * column.dot_abs(&size))
     }
 
     /// Takes the rows to a share of a step from their origin: of the one made of this direction, or of the prepared one.
@@ -332,12 +229,8 @@ impl<'a, L: Loss> Glm<'a, L> {
 
     /// Terms of every row at the present eta, without products with columns.
     fn refresh(&mut self) {
-        let (loss, y, omega, eta) = (self.loss, self.y, self.omega, &self.eta);
-        let values = blocks::fill_all([&mut self.residual, &mut self.curvature], |start, [residual, curvature]| {
-            let rows = start..start + residual.len();
-            rows::terms(loss, &y[rows.clone()], &eta[rows.clone()], &omega[rows], residual, curvature)
-        });
-        self.sums.value = values.iter().sum();
+        let out = [&mut self.residual[..], &mut self.curvature];
+        self.sums.value = mean_terms(self.loss, (self.y, self.omega), &self.eta, out);
         self.is_correlated = false;
     }
 
@@ -418,30 +311,7 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         start: &[f64],
         accuracy: f64,
     ) -> Option<(Vec<f64>, Vec<f64>)> {
-        let columns: Vec<Column<'a>> = set.iter().map(|&j| self.columns[j]).collect();
-        if self.majorising || !rows_are_cheap(&columns) || !is_served(penalty) {
-            return None;
-        }
-        let weights = self.weighted(&self.curvature);
-        let total = weights.iter().sum::<f64>();
-        if total < SMALLEST_CURVATURE {
-            return None;
-        }
-        let mut slope: Vec<f64> = set.iter().map(|&j| self.sums.slope(j)).collect();
-        if self.fit_intercept {
-            self.eliminate(total, set.iter().map(|&j| self.sums.cross(j)).collect(), &mut slope);
-        }
-        let (columns, weights, centred) = (columns.as_slice(), weights.as_slice(), self.fit_intercept);
-        let local = Local { columns, weights, centred, slope: &slope, penalty, start };
-        let goal = if columns.iter().all(Column::is_sparse) {
-            if !penalty.is_descended() {
-                return None;
-            }
-            RowDescent::new(local)?.goal(accuracy)
-        } else {
-            DenseDescent::new(local, |members, scale| self.turn(set, members, scale, local))?.goal(accuracy)
-        };
-        Some((goal, slope))
+        self.descend_on_rows(set, penalty, start, accuracy)
     }
 
     fn is_quadratic(&self) -> bool {
@@ -449,57 +319,15 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
     }
 
     fn leap(&mut self, penalty: &ScaledPenalty, b: &mut [f64], _tol: f64) -> Option<bool> {
-        let is_wide = self.wide.outside.is_none() && b.len() > GRAM_LIMIT;
-        let is_sparse = || self.columns.iter().any(Column::is_sparse);
-        if !L::IS_SQUARE || !is_wide || self.majorising || !penalty.is_descended() || is_sparse() {
-            return None;
-        }
-        let (mut slope, cross) = (self.sums.slopes(), self.sums.crosses());
-        if self.fit_intercept {
-            self.eliminate(self.sums.weight, cross.clone(), &mut slope);
-        }
-        let Self { wide, columns, omega, fit_intercept, .. } = self;
-        let (mut of, mut weighted) = (usize::MAX, vec![]);
-        let product = |i: usize, j: usize| {
-            if of != j {
-                of = j;
-                weighted = columns[j].to_dense(omega.len());
-                weighted.iter_mut().zip(*omega).for_each(|(z, w)| *z *= w);
-            }
-            columns[i].dot(&weighted) - if *fit_intercept { cross[i] * cross[j] } else { 0.0 }
-        };
-        let mut goal = b.to_vec();
-        let regular = wide.pack.minimise_by(GRAM_LIMIT, &slope, penalty, &mut goal, product)?;
-        let set = wide.pack.columns().to_vec();
-        let direction: Vec<f64> = set.iter().map(|&j| goal[j] - b[j]).collect();
-        if direction.iter().any(|d| !d.is_finite()) {
-            return None;
-        }
-        if *fit_intercept {
-            self.system.cross = set.iter().map(|&j| cross[j]).collect();
-        }
-        self.aim(&set, &direction);
-        self.advance(1.0);
-        b.copy_from_slice(&goal);
-        Some(regular)
+        self.leap_on_pack(penalty, b)
     }
 
     fn narrow(&mut self, set: &[usize]) -> bool {
-        if self.wide.outside.is_some() {
-            return false;
-        }
-        let columns = set.iter().map(|&j| self.columns[j]).collect();
-        self.wide.outside = Some((std::mem::replace(&mut self.columns, columns), set.to_vec()));
-        self.sums = self.sums.on(set, false);
-        true
+        self.keep_only(set)
     }
 
     fn widen(&mut self) {
-        if let Some((columns, _)) = self.wide.outside.take() {
-            self.columns = columns;
-            std::mem::swap(&mut self.origin, &mut self.eta);
-            self.pass(Some((&[], 0.0)), 1.0, false);
-        }
+        self.take_back();
     }
 
     /// The rows go where the line search will begin: mostly it ends there.
@@ -557,38 +385,8 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         (scale == 1.0 && (of_penalty > far || of_rows <= NOTHING * self.sums.value)).then_some(of_penalty + of_rows)
     }
 
-    /// Where the curvature cannot project (rows on the flat or straight part of a loss), the majorant can.
     fn dual(&mut self, free: &Directions) -> Option<Dual> {
-        let mut store = vec![];
-        let columns: Vec<Column<'a>> = self.columns.clone();
-        let directions = free_columns(&columns, self.y.len(), free, &mut store);
-        let weights = self.weighted(&self.curvature);
-        let curvature = std::mem::take(&mut self.curvature);
-        let by_curvature = self.project(&directions, &curvature, &weights);
-        self.curvature = curvature;
-        let by_curvature = by_curvature.filter(|theta| self.is_projected(&directions, theta));
-        let (theta, correlation) = match by_curvature {
-            // Z' Omega (r - shift W 1), without another pass over the rows
-            Some(theta) if directions.is_empty() => {
-                let shift = if self.fit_intercept { self.system.answer(&[]) } else { 0.0 };
-                (theta, self.correlation(shift))
-            }
-            Some(theta) => {
-                let correlation = correlate(&self.columns, &self.weighted(&theta));
-                (theta, correlation)
-            }
-            None => {
-                let majorants = self.majorants();
-                let weights = self.weighted(&majorants);
-                let theta =
-                    self.project(&directions, &majorants, &weights).filter(|t| self.is_projected(&directions, t))?;
-                let correlation = correlate(&self.columns, &self.weighted(&theta));
-                (theta, correlation)
-            }
-        };
-        let scales = self.y.iter().zip(&theta).map(|(y, t)| self.loss.feasible_scale(*y, *t));
-        let scale = scales.fold(1.0, f64::min);
-        Some(Dual { theta, correlation, scale, squares: (0.0, 0.0) })
+        self.projected(free)
     }
 
     fn loss_gap(&self, dual: &Dual, s: f64) -> f64 {
@@ -643,65 +441,4 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
         };
         rows().all(|i| self.loss.recedes(self.y[i], unit(self.step[i]))) && rows().any(falls)
     }
-}
-
-/// Whether sweeps over the stored values of columns cost less than a factorisation of their Gram matrix.
-fn rows_are_cheap(columns: &[Column<'_>]) -> bool {
-    /// Operations on a stored value, by an estimate of how many sweeps there are.
-    const SWEEPS: usize = 60;
-    let stored: usize = columns.iter().map(Column::n_stored).sum();
-    let is_sparse = columns.iter().all(Column::is_sparse);
-    let is_mixed = !is_sparse && columns.iter().any(Column::is_sparse);
-    SWEEPS * stored < columns.len().saturating_pow(3) && !is_mixed
-}
-
-/// Columns of the free directions; combinations are written into `store`.
-fn free_columns<'s>(
-    columns: &[Column<'s>],
-    n_rows: usize,
-    free: &Directions,
-    store: &'s mut Vec<Vec<f64>>,
-) -> Vec<Column<'s>> {
-    let all: Vec<usize> = (0..columns.len()).collect();
-    for direction in &free.combined {
-        let mut column = vec![0.0; n_rows];
-        combine(columns, &all, direction, &mut column);
-        store.push(column);
-    }
-    let single = free.columns.iter().map(|&j| columns[j]);
-    single.chain(store.iter().map(|column| Column::Dense(column))).collect()
-}
-
-/// Root of `sum_i omega_i L'(y_i, base_i + b)`, which rises in b.
-///
-/// Newton's method within a bracket: with roots for base 0 within `null`, all predictions lie above a root at
-/// `null.1 - min(base)` and below it at `null.0 - max(base)`.
-fn best_intercept<L: Loss>(loss: L, y: &[f64], omega: &[f64], base: &[f64], null: (f64, f64)) -> f64 {
-    let (lowest, highest) = base.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), b| (l.min(*b), h.max(*b)));
-    let (mut low, mut high) = (null.0 - highest, null.1 - lowest);
-    let mut b = 0.5 * (null.0 + null.1) - dot(omega, base);
-    for _ in 0..200 {
-        if high - low <= 4.0 * f64::EPSILON * b.abs().max(1.0) {
-            break;
-        }
-        let (mut slope, mut curvature) = (0.0, 0.0);
-        for ((y, omega), base) in y.iter().zip(omega).zip(base) {
-            let terms = loss.terms(*y, base + b);
-            slope += omega * terms.residual;
-            curvature += omega * terms.curvature;
-        }
-        if slope > 0.0 {
-            low = b
-        } else {
-            high = b
-        }
-        let newton = b + slope / curvature;
-        let inside = newton > low && newton < high;
-        let next = if inside { newton } else { 0.5 * (low + high) };
-        if (next - b).abs() <= 4.0 * f64::EPSILON * b.abs() {
-            break;
-        }
-        b = next;
-    }
-    b
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,7 @@ def check_fit_returns_itself(learner: Learner) -> None:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether parameters are equal; learners among them are cloned, too, and equal if their parameters are."""
+    """Say whether parameters are equal; learners among them are cloned, too, and equal if their parameters are."""
     if isinstance(one, BaseEstimator):
         return type(one) is type(other) and _alike(one.get_params(), other.get_params())
     if isinstance(one, dict):

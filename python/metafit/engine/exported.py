@@ -61,8 +61,6 @@ def linear_pipeline(
     columns = _columns([name for name, _, _ in numbers], folded)
     sample = _sample(encoder, {name: values[0] for name, _, values in numbers}, folded)
     columns.fit(sample)
-    if numbers:
-        columns.named_transformers_["numbers"].statistics_ = np.concatenate([values for _, _, values in numbers])
     weights = np.hstack([*(w for _, w, _ in numbers), *(part.coef for part in folded)])
     shift = sum((part.unknown for part in folded), np.zeros(len(coef)))
     return Pipeline([("columns", columns), ("model", _estimator(loss, classes, weights, intercept + shift))])
@@ -102,7 +100,7 @@ def _columns(numbers: list[str], categories: list[_Folded]) -> ColumnTransformer
 
 
 def _sample(encoder: Encoder, numbers: dict[str, float], categories: list[_Folded]) -> pd.DataFrame:
-    """Make a row such as the pipeline will see, to fit its shapes on."""
+    """Make a row such as the pipeline will see: it is fitted on that, so that its means are those given."""
     values: dict[str, Any] = numbers | {part.name: part.spellings[0] for part in categories}
     return pd.DataFrame({name: [values[name]] for name in encoder.block_names})
 
@@ -138,9 +136,7 @@ def estimator_pipeline(
         raise TypeError(f"the estimator got categories as metafit encodes them: {names}")
     steps: list[Any] = [("model", _labelled(estimator, classes))]
     if means is not None:
-        imputer = SimpleImputer(keep_empty_features=True).fit(np.zeros((1, len(means))))
-        imputer.statistics_ = means
-        steps.insert(0, ("imputer", imputer))
+        steps.insert(0, ("imputer", SimpleImputer(keep_empty_features=True).fit(means[None])))
     return Pipeline(steps)
 
 

@@ -18,6 +18,7 @@ from metafit.engine import Solution, TaskSolutions, solve, solve_tasks, stream_t
 from metafit.estimators import MetaClassifier, MetaRegressor
 from metafit.evaluation import Evaluation, evaluate
 from metafit.fit_tasks import TaskFits, fit_tasks
+from metafit.knowledge import Knowledge
 from metafit.scores import Scores
 from metafit.strategies import (
     Strategy,
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Encoder",
     "Evaluation",
+    "Knowledge",
     "MetaClassifier",
     "MetaRegressor",
     "Scores",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sklearn.exceptions
 
-__all__ = ["ConvergenceWarning", "RankWarning"]
+__all__ = ["ConvergenceWarning", "DriftWarning", "RankWarning"]
 
 
 class ConvergenceWarning(sklearn.exceptions.ConvergenceWarning):  # type: ignore[misc]
     """Some fits of a call ended with a larger gap than asked for; the message counts them."""
+
+
+class DriftWarning(UserWarning):
+    """A table is unlike all that is known: what was learned from these may not hold for it."""
 
 
 class RankWarning(UserWarning):

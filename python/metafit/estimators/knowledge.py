@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,15 @@ from sklearn.base import clone
 from metafit import learners
 from metafit.descriptions import describe_task
 from metafit.engine.running import why_not
+from metafit.exceptions import DriftWarning
+from metafit.knowledge import Knowledge, Likeness
 from metafit.learners import Learner, Ranking
-from metafit.scores import Scores
 from metafit.strategies.alphas import CV
-from metafit.strategies.grids import default_strategies
+from metafit.strategies.grids import Profile, default_strategies
 from metafit.strategies.strategy import Strategy
-from metafit.study import Study
 from metafit.tasks.task import Task
 
 __all__ = ["Advice", "advise", "static_order"]
-
-Profile = Literal["fast", "full"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,19 +46,23 @@ def advise(task: Task, knowledge: Any, learner: Learner | None, profile: Profile
     """
     if profile not in ("fast", "full"):
         raise ValueError(f"profile must be 'fast' or 'full', got {profile!r}")
-    if isinstance(knowledge, str) and knowledge == "default":
+    if knowledge is None:
         if learner is not None:
-            raise ValueError("learner has nothing to learn from: knowledge must be a Study, its path, or Scores")
-        return _without_knowledge(task)
-    scores, descriptions = _read(knowledge)
-    return _learned(task, *_unseen(task, scores, descriptions), learner, profile)
+            raise ValueError("learner has nothing to learn from: knowledge is None")
+        return _without_knowledge(task, profile)
+    known = _part(_unseen(task, Knowledge.of(knowledge)), task.kind, profile)
+    usable = _usable(task, known)
+    description = _described(task, known)
+    fitted = _fitted(known) if learner is None else clone(learner).fit(known.scores, known.descriptions)
+    ranking = fitted.rank(description, candidates=list(usable))
+    return Advice(ranking, [usable[name] for name in ranking])
 
 
-def static_order(kind: str) -> list[Strategy]:
+def static_order(kind: str, profile: Profile = "fast") -> list[Strategy]:
     """Return the default strategies in an order for when nothing is known of any task.
 
-    The plain default is first. Then strategies are sorted by feature rule, transform, penalty and
-    standardisation, and every sort gives one in turn: the strengths chosen by inner folds first, then from
+    The plain default is first. Then strategies are sorted by feature rule, transform, penalty, standardisation
+    and class of trees, and every sort gives one in turn: the strengths chosen by inner folds first, then from
     medium to extreme.
 
     Examples
@@ -68,7 +70,7 @@ def static_order(kind: str) -> list[Strategy]:
     >>> [strategy.name for strategy in static_order("regression")[:2]]
     ['squared l2 per_row(1)', 'squared l2 cv']
     """
-    plain, *others = default_strategies(kind)
+    plain, *others = default_strategies(kind, profile)
     sorts: dict[Any, list[Strategy]] = defaultdict(list)
     for strategy in others:
         sorts[_sort(strategy)].append(strategy)
@@ -77,7 +79,8 @@ def static_order(kind: str) -> list[Strategy]:
 
 
 def _sort(strategy: Strategy) -> Any:
-    return type(strategy.features), strategy.transform, strategy.penalty, strategy.standardize
+    trees = None if strategy.estimator is None else type(strategy.estimator.build())
+    return type(strategy.features), strategy.transform, strategy.penalty, strategy.standardize, trees
 
 
 def _from_the_middle(strategies: list[Strategy]) -> list[Strategy]:
@@ -86,8 +89,8 @@ def _from_the_middle(strategies: list[Strategy]) -> list[Strategy]:
     return sorted((strategies[i] for i in places), key=lambda s: not isinstance(s.alpha, CV))
 
 
-def _without_knowledge(task: Task) -> Advice:
-    strategies = static_order(task.kind)
+def _without_knowledge(task: Task, profile: Profile) -> Advice:
+    strategies = static_order(task.kind, profile)
     usable = [strategy for strategy in strategies if not why_not(task, strategy)]
     if not usable:
         raise ValueError(f"no default strategy can serve this table: {why_not(task, strategies[0])}")
@@ -96,58 +99,61 @@ def _without_knowledge(task: Task) -> Advice:
     return Advice(Ranking(tuple(s.id for s in usable), unknown, unknown.copy(), reasons, fallback=True), usable)
 
 
-def _read(knowledge: Any) -> tuple[Scores, pd.DataFrame | None]:
-    if isinstance(knowledge, Scores):
-        return knowledge, None
-    if isinstance(knowledge, str | Path):
-        knowledge = Study(knowledge)
-    if not isinstance(knowledge, Study):
-        got = type(knowledge).__name__
-        raise TypeError(f"knowledge must be 'default', a Study, the path of one, or Scores, got {got}")
-    return knowledge.scores(), knowledge.descriptions()
-
-
-def _unseen(task: Task, scores: Scores, descriptions: pd.DataFrame | None) -> tuple[Scores, pd.DataFrame | None]:
+def _unseen(task: Task, known: Knowledge) -> Knowledge:
     """Drop the tasks that are this very table: what was seen on it would decide its own case."""
-    if task.kind not in scores.kinds:
-        raise ValueError(f"knowledge holds tasks of {' and '.join(scores.kinds)}, none of {task.kind}")
-    if "fingerprint" not in scores.tasks:
-        return scores, descriptions
-    same = scores.tasks.index[scores.tasks["fingerprint"] == task.fingerprint].tolist()
-    if same:
-        # it is the caller of fit who should hear of it
-        message = f"knowledge holds this very table as {', '.join(map(repr, same))}: dropped"
-        warnings.warn(message, UserWarning, stacklevel=4)
-    others = scores.without_tasks(same)
-    if task.kind not in others.kinds:
+    if task.kind not in known.scores.kinds:
+        raise ValueError(f"knowledge holds tasks of {' and '.join(known.scores.kinds)}, none of {task.kind}")
+    same = known.same_table(task.fingerprint)
+    if not same:
+        return known
+    # it is the caller of fit who should hear of it
+    message = f"knowledge holds this very table as {', '.join(map(repr, same))}: dropped"
+    warnings.warn(message, UserWarning, stacklevel=4)
+    others = known.remove(same)
+    if task.kind not in others.scores.kinds:
         raise ValueError(f"knowledge holds no task of {task.kind} but this very table")
-    return others, descriptions
+    return others
 
 
-def _learned(
-    task: Task, scores: Scores, descriptions: pd.DataFrame | None, learner: Learner | None, profile: Profile
-) -> Advice:
-    scores = scores.of_kind(task.kind)
-    usable = _usable(task, scores, profile)
-    fitted = (learners.default() if learner is None else clone(learner)).fit(scores, descriptions)
-    description = None if descriptions is None else describe_task(task)
-    ranking = fitted.rank(description, candidates=list(usable))
-    return Advice(ranking, [usable[name] for name in ranking])
-
-
-def _usable(task: Task, scores: Scores, profile: Profile) -> dict[str, Strategy]:
-    """Return the strategies that can be run on the task, by their names in the scores."""
-    if "json" not in scores.strategies:
+@lru_cache(maxsize=16)
+def _part(known: Knowledge, kind: str, profile: Profile) -> Knowledge:
+    """Keep what is to be learned from: with profile="fast" trees are not what a strategy is compared with."""
+    of_kind = known.of_kind(kind)
+    if not of_kind.strategies:
         raise ValueError("knowledge lacks the strategies themselves: scores.strategies has no column 'json'")
-    written = scores.strategies["json"].dropna()
-    strategies = {str(name): Strategy.from_json(text) for name, text in written.items()}
-    usable = {
-        name: strategy
-        for name, strategy in strategies.items()
-        if not why_not(task, strategy) and (profile == "full" or strategy.estimator is None)
-    }
+    if profile == "full":
+        return of_kind
+    quick = [name for name, strategy in of_kind.strategies.items() if strategy.estimator is None]
+    if not quick:
+        raise ValueError("knowledge holds nothing but estimators of scikit-learn, which profile='fast' leaves out")
+    return of_kind.only_strategies(quick)
+
+
+@lru_cache(maxsize=8)
+def _fitted(known: Knowledge) -> Learner:
+    """Fit the default learner, once for equal content: that takes longer than a fit of a small table."""
+    return learners.default().fit(known.scores, known.descriptions)
+
+
+def _described(task: Task, known: Knowledge) -> pd.Series[float] | None:
+    """Describe the table, and warn where it is unlike all that is known."""
+    if known.descriptions is None:
+        return None
+    description = describe_task(task)
+    likeness = Likeness.of(description, known.descriptions)
+    if likeness.is_unlike:
+        message = (
+            f"this table is unlike all known ones: the nearest, {likeness.nearest!r}, is {likeness.distance:.1f} away, "
+            f"and 99% of the known ones have another within {likeness.limit:.1f}"
+        )
+        warnings.warn(message, DriftWarning, stacklevel=4)
+    return description
+
+
+def _usable(task: Task, known: Knowledge) -> dict[str, Strategy]:
+    """Return the strategies that can be run on the task, by their names in the scores."""
+    refusals = {name: why_not(task, strategy) for name, strategy in known.strategies.items()}
+    usable = {name: strategy for name, strategy in known.strategies.items() if not refusals[name]}
     if not usable:
-        refused = [reason for strategy in strategies.values() if (reason := why_not(task, strategy))]
-        why = refused[0] if refused else "with profile='fast' estimators of scikit-learn are left out"
-        raise ValueError(f"knowledge holds no strategy for this table: {why}")
+        raise ValueError(f"knowledge holds no strategy for this table: {next(iter(refusals.values()))}")
     return usable

@@ -201,14 +201,15 @@ class MetaClassifier(ClassifierMixin, _MetaEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    knowledge : "default", Study, path of a study, or Scores
-        What is known of other tables. "default" knows nothing, until knowledge ships with the package: the
-        order is static, the plain default first, then one strategy of each sort in turn. A task of the
-        knowledge that is this very table is dropped, with a warning.
+    knowledge : "default", Knowledge, Study, the path of one of them, Scores, or None
+        What is known of other tables. "default" is what ships with the package: the default strategies on real
+        tables; None the fixed order of nothing known, the plain default first, then one strategy of each sort in
+        turn. A task of the knowledge that is this very table is dropped, with a warning, and so are its twins;
+        a `DriftWarning` says that the table is unlike all described ones (see `metafit.knowledge.Likeness`).
     learner : learner, optional
         Unfitted; it learns from the knowledge to rank strategies. By default `metafit.learners.default()`.
     profile : {"fast", "full"}, default="fast"
-        "fast" leaves out estimators of scikit-learn that the knowledge may hold.
+        "fast" leaves out estimators of scikit-learn: of the default strategies, the tree ensembles.
     budget : int, default=16
         How many strategies are cross-validated.
     time_limit : float, optional
@@ -314,14 +315,15 @@ class MetaRegressor(RegressorMixin, _MetaEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    knowledge : "default", Study, path of a study, or Scores
-        What is known of other tables. "default" knows nothing, until knowledge ships with the package: the
-        order is static, the plain default first, then one strategy of each sort in turn. A task of the
-        knowledge that is this very table is dropped, with a warning.
+    knowledge : "default", Knowledge, Study, the path of one of them, Scores, or None
+        What is known of other tables. "default" is what ships with the package: the default strategies on real
+        tables; None the fixed order of nothing known, the plain default first, then one strategy of each sort in
+        turn. A task of the knowledge that is this very table is dropped, with a warning, and so are its twins;
+        a `DriftWarning` says that the table is unlike all described ones (see `metafit.knowledge.Likeness`).
     learner : learner, optional
         Unfitted; it learns from the knowledge to rank strategies. By default `metafit.learners.default()`.
     profile : {"fast", "full"}, default="fast"
-        "fast" leaves out estimators of scikit-learn that the knowledge may hold.
+        "fast" leaves out estimators of scikit-learn: of the default strategies, the tree ensembles.
     budget : int, default=16
         How many strategies are cross-validated.
     time_limit : float, optional

@@ -24,8 +24,10 @@ def with_defaults(cells: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in (*KEY, "status") if cells[name].isna().any()]
     if missing:
         raise ValueError(f"cells have missing values in {missing}: each row is one fit that was attempted")
-    cells = cells.astype({"task": "str", "strategy": "str", "seed": "int64", "fold": "int64"})
-    cells = cells.astype({"status": "str", "loss": "float64", "seconds": "float64"})
+    # categories stay: a table that was checked before need not become text again
+    texts = [name for name in ("task", "strategy", "status") if not isinstance(cells[name].dtype, pd.CategoricalDtype)]
+    cells = cells.astype(dict.fromkeys(texts, "str") | {"seed": "int64", "fold": "int64"})
+    cells = cells.astype({"loss": "float64", "seconds": "float64"})
     _check_values(cells)
     return cells[[*_COLUMNS, *(name for name in cells.columns if name not in _COLUMNS)]]
 
@@ -143,7 +145,8 @@ def _check_values(cells: pd.DataFrame) -> None:
 
 
 def _coded(labels: pd.Series[str], listed: pd.Index[str]) -> pd.Categorical[str]:
-    codes = listed.get_indexer(pd.Index(labels))
+    coded = labels.astype("category").cat
+    codes = listed.get_indexer(coded.categories.map(str))[coded.codes]
     if (codes < 0).any():
         stray = labels[codes < 0]
         raise ValueError(f"{len(stray)} cells are of a {labels.name} that is not listed, first {stray.iloc[0]!r}")

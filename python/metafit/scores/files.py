@@ -23,7 +23,15 @@ def write_folder(folder: Path, frames: Mapping[str, pd.DataFrame | None], failur
         if frame is not None:
             table = pa.Table.from_pandas(frame.rename(columns=str))
             about = {**(table.schema.metadata or {}), _FAILURE_LOSS: repr(failure_loss).encode()}
-            pq.write_table(table.replace_schema_metadata(about), path)
+            floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+            others = [name for name in table.column_names if name not in floats]
+            pq.write_table(
+                table.replace_schema_metadata(about),
+                path,
+                compression="zstd",
+                use_dictionary=others,
+                use_byte_stream_split=floats,
+            )
 
 
 def read_folder(folder: Path) -> dict[str, Any]:

@@ -254,7 +254,7 @@ class Scores:
         Scores: 1 task x 1 strategies, 1 seed, 0.0% holes, 0 failures
         """
         frames = {name: getattr(self, name) for name in ("tasks", "strategies", "splits", "descriptions")}
-        write_folder(Path(folder), {"cells": self.to_pandas(), **frames}, self.failure_loss)
+        write_folder(Path(folder), {"cells": self.cells, **frames}, self.failure_loss)
 
     def to_pandas(self) -> pd.DataFrame:
         """Copy the long table, a row per attempted fit, task and strategy as plain strings."""

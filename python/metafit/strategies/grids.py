@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
-
-from sklearn.kernel_approximation import Nystroem
-from sklearn.preprocessing import SplineTransformer
+from typing import Any, Literal
 
 from metafit.strategies import losses, penalties
-from metafit.strategies.alphas import CV, Alpha, OfMax, PerRow
-from metafit.strategies.features import TopK
+from metafit.strategies.alphas import OfMax, PerRow
+from metafit.strategies.default_parts import default_parts
+from metafit.strategies.default_trees import default_trees
 from metafit.strategies.penalties import Penalty
 from metafit.strategies.strategy import Strategy
-from metafit.strategies.transforms import Clipped, OnContinuous
 
-__all__ = ["default_strategies", "grid"]
+__all__ = ["Profile", "default_strategies", "grid"]
+
+Profile = Literal["fast", "full"]
 
 L1: Any = penalties.L1
 L2: Any = penalties.L2
@@ -60,95 +59,36 @@ def grid(**choices: Any) -> list[Strategy]:
     return list(dict.fromkeys(strategies))
 
 
-def default_strategies(kind: str) -> list[Strategy]:
-    """Return about 60 strategies that differ; the first is the plain default.
+def default_strategies(kind: str, profile: Profile = "fast") -> list[Strategy]:
+    """Return about a hundred strategies that differ; the first is the plain default.
 
     Parameters
     ----------
     kind : {"classification", "regression"}
         Logistic loss, or squared loss.
+    profile : {"fast", "full"}, default="fast"
+        "full" adds tree ensembles of scikit-learn, at the end.
 
     Raises
     ------
     ValueError
-        If the kind is unknown.
+        If the kind or the profile is unknown.
 
     Examples
     --------
     >>> strategies = default_strategies("regression")
     >>> len(strategies), strategies[0].name
-    (60, 'squared l2 per_row(1)')
+    (106, 'squared l2 per_row(1)')
+    >>> len(default_strategies("regression", "full"))
+    112
     """
     by_kind = {"regression": losses.Squared(), "classification": losses.Logistic()}
     if kind not in by_kind:
         raise ValueError(f"kind must be one of {sorted(by_kind)}, got {kind!r}")
-    parts = _linear() + _screened() + _raw() + _splines() + _kernels()
-    return list(dict.fromkeys(Strategy(loss=by_kind[kind], **part) for part in parts))
-
-
-def _linear() -> list[dict[str, Any]]:
-    """Use all columns as they are, penalised from almost nothing to almost everything."""
-    return [
-        *_each(L2(), PerRow, 1, 0.01, 10, 100, 1000, 10_000),
-        *(_part(L2(), alpha) for alpha in (0.03, 0.3, 3.0)),
-        *_each(L1(), OfMax, 0.5, 0.25, 0.1, 0.05, 0.02, 0.005),
-        *_each(ElasticNet(0.5), OfMax, 0.3, 0.1, 0.03, 0.01),
-        *_each(ElasticNet(0.1), OfMax, 0.1, 0.03),
-        _part(L2(), CV()),
-        # the weak end of a lasso path is the dear one
-        *(_part(penalty, CV(n_alphas=6, smallest=0.005)) for penalty in (L1(), ElasticNet(0.5))),
-    ]
-
-
-def _screened() -> list[dict[str, Any]]:
-    """Use a few columns only."""
-    return [
-        *(_part(L2(), PerRow(1), features=TopK(k)) for k in (1, 2, 4, 8, 16)),
-        *(_part(L2(), PerRow(100), features=TopK(k)) for k in (4, 8, 16)),
-        _part(L1(), OfMax(0.05), features=TopK(8)),
-    ]
-
-
-def _raw() -> list[dict[str, Any]]:
-    """Keep columns in their own units: large ones are hardly penalised."""
-    pairs = [(L2(), PerRow(1)), (L2(), PerRow(100)), (L2(), CV()), (L1(), OfMax(0.05))]
-    return [_part(penalty, alpha, standardize=False) for penalty, alpha in pairs]
-
-
-def _splines() -> list[dict[str, Any]]:
-    """Bend the lines: smooth curves and broken lines, additive in the columns."""
-    cubic = OnContinuous(SplineTransformer(n_knots=4, knots="quantile", include_bias=False))
-    broken = OnContinuous(SplineTransformer(n_knots=4, degree=1, knots="quantile", include_bias=False))
-    return [
-        *(_part(L2(), PerRow(c), transform=cubic) for c in (1, 10, 100, 1000)),
-        *(_part(L1(), OfMax(r), transform=cubic) for r in (0.1, 0.03)),
-        *(_part(L2(), PerRow(10), transform=cubic, features=TopK(k)) for k in (2, 4, 8)),
-        *(_part(L2(), PerRow(c), transform=broken) for c in (10, 100)),
-        _part(L1(), OfMax(0.03), transform=broken),
-    ]
-
-
-def _kernels() -> list[dict[str, Any]]:
-    """Let columns interact, through training rows as landmarks (gamma = 1 / columns)."""
-    radial = Nystroem(n_components=50, random_state=0)
-    quadratic = Clipped(Nystroem(kernel="poly", degree=2, coef0=1, n_components=50, random_state=0))
-    richer = Clipped(Nystroem(kernel="poly", degree=2, coef0=1, n_components=100, random_state=0))
-    return [
-        *(_part(L2(), PerRow(c), transform=radial) for c in (10, 100, 1000)),
-        *(_part(L2(), PerRow(c), transform=quadratic) for c in (10, 100, 1000)),
-        _part(L1(), OfMax(0.1), transform=quadratic),
-        _part(L2(), PerRow(100), transform=richer),
-        _part(L2(), PerRow(10), transform=radial, features=TopK(4)),
-        *(_part(L2(), PerRow(10), transform=quadratic, features=TopK(k)) for k in (4, 8)),
-    ]
-
-
-def _each(penalty: Penalty, scale: type[PerRow] | type[OfMax], *values: float) -> list[dict[str, Any]]:
-    return [_part(penalty, scale(value)) for value in values]
-
-
-def _part(penalty: Penalty, alpha: float | Alpha, **others: Any) -> dict[str, Any]:
-    return {"penalty": penalty, "alpha": alpha} | others
+    if profile not in ("fast", "full"):
+        raise ValueError(f"profile must be 'fast' or 'full', got {profile!r}")
+    of_equation = list(dict.fromkeys(Strategy(loss=by_kind[kind], **part) for part in default_parts()))
+    return of_equation + ([] if profile == "fast" else default_trees(kind))
 
 
 def _as_options(argument: str, values: Any) -> Sequence[Any]:

@@ -208,7 +208,7 @@ class Study:
         -------
         Scores
             A row of ``cells`` per (task, strategy, seed, fold); ``tasks`` and ``strategies`` say what they
-            are. What was never attempted is a hole: it has no row.
+            are, ``descriptions`` what the tasks look like. What was never attempted is a hole: it has no row.
 
         Raises
         ------
@@ -218,7 +218,8 @@ class Study:
         self._require()
         # tasks and strategies are written before their cells, so they are read after them
         cells = tables.cells(self.path)
-        return Scores(cells, tasks=tables.tasks(self.path), strategies=tables.strategies(self.path))
+        tasks, strategies = tables.tasks(self.path), tables.strategies(self.path)
+        return Scores(cells, tasks, strategies, descriptions=tables.descriptions(self.path))
 
     def descriptions(self) -> pd.DataFrame:
         """Return the meta-features of the tasks, computed when they were scored.

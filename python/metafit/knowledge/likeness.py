@@ -1,0 +1,78 @@
+"""How like a table is to those that are known, by its description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from metafit.descriptions import standardize
+
+__all__ = ["LEAST_TASKS", "QUANTILE", "Likeness"]
+
+#: With fewer described tasks there is no telling what is unusual.
+LEAST_TASKS = 20
+#: Of the distances from each known task to the nearest other one: what lies beyond is unlike them.
+QUANTILE = 0.99
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The known task that a table is nearest to.
+
+    Distances are Euclidean between standardised descriptions (`metafit.descriptions.standardize`, its scales from
+    the known tasks).
+
+    Attributes
+    ----------
+    nearest : str
+        The known task.
+    distance : float
+        From the table to that task.
+    limit : float
+        The 99% quantile of the distances from each known task to the nearest other one; infinite with fewer than 20.
+
+    Examples
+    --------
+    >>> known = pd.DataFrame({"log_rows": np.linspace(2, 4, 30)}).rename(index=str)
+    >>> Likeness.of(pd.Series({"log_rows": 2.1}), known).is_unlike
+    False
+    >>> Likeness.of(pd.Series({"log_rows": 6.0}), known).is_unlike
+    True
+    """
+
+    nearest: str
+    distance: float
+    limit: float
+
+    @classmethod
+    def of(cls, description: pd.Series[float], known: pd.DataFrame) -> Self:
+        """Compare a description with those of known tasks."""
+        columns = known.columns.intersection(description.index)
+        reference = known[columns]
+        points = standardize(reference).to_numpy()
+        point = standardize(description[columns].to_frame().T.astype(float), reference).to_numpy()
+        gaps = _distances(points, point)[:, 0]
+        limit = np.inf if len(points) < LEAST_TASKS else float(np.quantile(_to_the_nearest(points), QUANTILE))
+        return cls(str(known.index[int(gaps.argmin())]), float(gaps.min()), limit)
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the table is farther from all known tasks than these are from each other."""
+        return self.distance > self.limit
+
+
+def _distances(points: Floats, others: Floats) -> Floats:
+    return np.asarray(np.sqrt(np.square(points[:, None] - others[None]).sum(axis=2)))
+
+
+def _to_the_nearest(points: Floats) -> Floats:
+    """Return the distance from each point to the nearest other one."""
+    distances = _distances(points, points)
+    np.fill_diagonal(distances, np.inf)
+    return np.asarray(distances.min(axis=1))

@@ -8,7 +8,7 @@ RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml 2>/dev/null) Cargo.to
 # an activated environment elsewhere must not receive the build
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
-.PHONY: help build demo test test-rust test-python lint check bench wheel docs clean
+.PHONY: help build demo knowledge test test-rust test-python lint check bench wheel docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ build: .venv/.built ## environment and extension module
 
 demo: build ## default strategies on real tables: study, learners, evaluation, plots, a recommendation
 	$(BIN)/metafit demo
+
+knowledge: build ## measure what ships: default strategies on all real tables, resumed where it stopped
+	$(BIN)/python -m metafit.knowledge.build runs/knowledge
 
 test: test-rust test-python ## all tests and doc examples
 

@@ -231,13 +231,21 @@ def test_grid_says_what_is_wrong():
 @pytest.mark.parametrize("kind", ["regression", "classification"])
 def test_defaults(kind):
     strategies = default_strategies(kind)
-    assert 60 <= len(strategies) <= 64
+    assert 100 <= len(strategies) <= 110
     assert {s.kind for s in strategies} == {kind}
     assert len({s.name for s in strategies}) == len(strategies)
     assert strategies[0] == Strategy(loss={"regression": "squared", "classification": "logistic"}[kind])
     assert not any(s.estimator for s in strategies)
+    full = default_strategies(kind, "full")
+    assert full[: len(strategies)] == strategies
+    trees = full[len(strategies) :]
+    assert 1 <= len(trees) <= 12
+    assert all(s.estimator for s in trees)
+    assert [Strategy.from_json(s.to_json()) for s in full] == full
     with pytest.raises(ValueError, match="kind must be one of"):
         default_strategies("ranking")
+    with pytest.raises(ValueError, match="profile must be 'fast' or 'full', got 'slow'"):
+        default_strategies(kind, "slow")
 
 
 def test_on_continuous_leaves_indicators_alone():

@@ -40,7 +40,7 @@ def home(tmp_path_factory):
     tables = [write_table(root / f"table{seed}.csv", seed) for seed in range(3)]
     done = call("run", *tables, "--target", "price", "--out", root / "study", "--folds", 3)
     assert done.exit_code == 0, done.output
-    assert "3 tasks, 120 strategies, 1,080 cells" in done.output
+    assert "3 tasks, 212 strategies, 1,908 cells" in done.output
     return root
 
 
@@ -67,7 +67,7 @@ def test_run_goes_on(home):
 def test_learn_shows_the_best_and_the_portfolio(home):
     done = call("learn", home / "study", "--size", 2)
     assert done.exit_code == 0, done.output
-    assert "regression: 3 tasks of 3 families, 60 strategies" in done.output
+    assert "regression: 3 tasks of 3 families, 106 strategies" in done.output
     assert "regression: 2 strategies that complement each other" in done.output
 
 
@@ -220,7 +220,7 @@ def test_the_new_table_is_in_no_real_task(tmp_path):
 def test_the_demo_in_small(tmp_path):
     done = call("demo", "--suite", "toy", "--max-rows", 50, "--out", tmp_path)
     assert done.exit_code == 0, done.output
-    for step in ("1. Score 60 strategies on 7 tables", "2. Learn", "3. Judge", "4. Recommend"):
+    for step in ("1. Score 106 strategies on 7 tables", "2. Learn", "3. Judge", "4. Recommend"):
         assert step in done.output
     for name in ("new_table.csv", "regret.png", "heat_map.png", "summary.md", "study/study.json"):
         assert (tmp_path / name).stat().st_size > 0

@@ -253,7 +253,7 @@ class MetaClassifier(ClassifierMixin, _MetaEstimator):  # type: ignore[misc]
     >>> risk = X["age"] + 10 * (X["town"] == "York") + rng.normal(0, 5, 200)
     >>> y = np.where(risk > 45, "yes", "no")
     >>> X.loc[::9, "age"] = None
-    >>> model = MetaClassifier(budget=4).fit(X, y)
+    >>> model = MetaClassifier(knowledge=None, budget=4).fit(X, y)
     >>> model.strategy_.name
     'logistic l2 cv'
     >>> model.predict(pd.DataFrame({"age": [25, 50, None], "town": ["Bath", "York", "Leeds"]}))
@@ -364,9 +364,9 @@ class MetaRegressor(RegressorMixin, _MetaEstimator):  # type: ignore[misc]
     >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
     >>> model = MetaRegressor(budget=4).fit(X, y)
     >>> model.strategy_.name
-    'squared l2 per_row(1)'
+    'squared l2 per_row(100) Clipped(Nystroem(coef0=1, degree=2, kernel=poly))'
     >>> round(model.best_score_)
-    -2994
+    -2960
     """
 
     _kind: Kind = "regression"

@@ -63,10 +63,10 @@ SHOWN = ["cells", "metafit_s", "sklearn_s", "ratio", "metafit_gap", "sklearn_gap
 def native_strategies(kind: str) -> list[Strategy]:
     """The default strategies that the engine fits by itself with a strength known beforehand.
 
-    Those that choose it on inner folds are left out: scikit-learn's grids are not ours.
+    Those that choose it on inner folds are left out: scikit-learn's grids are not ours; so are penalties it lacks.
     """
-    everything = default_strategies(kind)
-    return [s for s in everything if s.transform is None and s.estimator is None and not isinstance(s.alpha, CV)]
+    plain = [s for s in default_strategies(kind) if s.transform is None and not isinstance(s.alpha, CV)]
+    return [s for s in plain if s.penalty.name in ("l2", "l1", "elastic_net")]
 
 
 @dataclass(frozen=True)

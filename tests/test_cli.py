@@ -98,6 +98,13 @@ def test_recommend_fits_on_request(home):
     assert "Chosen and fitted on all rows: squared" in done.output
 
 
+def test_recommend_knows_what_ships(home, tmp_path):
+    table = write_table(tmp_path / "new.csv", 9)
+    done = call("recommend", "default", table, "--target", "price")
+    assert done.exit_code == 0, done.output
+    assert "squared" in done.output
+
+
 def test_recommend_warns_of_a_table_that_the_study_holds(home):
     done = call("recommend", home / "study", home / "table0.csv", "--target", "price")
     assert done.exit_code == 0

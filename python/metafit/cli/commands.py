@@ -30,6 +30,7 @@ from metafit.cli.show import (
 from metafit.estimators import MetaClassifier, MetaRegressor
 from metafit.estimators.knowledge import advise
 from metafit.evaluation import evaluate
+from metafit.knowledge import Knowledge
 from metafit.learners import Learner, NearestTasks, Portfolio
 from metafit.report import write_report
 from metafit.strategies import Strategy, default_strategies
@@ -142,7 +143,7 @@ def demo(
     title("3. Judge the learners on families of tables that they have not seen")
     _judge(study, "family", 8, folder)
     title("4. Recommend for a table that the study has not seen")
-    _recommend(study, read_task(table, str(table), "progression"), top=5, budget=8)
+    _recommend(Knowledge.of(study), read_task(table, str(table), "progression"), top=5, budget=8)
 
 
 @app.command()
@@ -204,7 +205,9 @@ def evaluate_command(
 @app.command()
 @_for_people
 def recommend(
-    study: StudyFolder,
+    study: Annotated[
+        str, typer.Argument(help="Folder of a study or of knowledge; default: what ships.", metavar="STUDY")
+    ],
     table: Annotated[Path, typer.Argument(help="CSV or Parquet file.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
     kind: TaskKind = None,
@@ -216,7 +219,7 @@ def recommend(
 ) -> None:
     """Rank strategies for a new table, and say why."""
     task = read_task(table, str(table), target, **_columns(kind, drop, groups))
-    _recommend(Study(study), task, top, budget if fit else 0)
+    _recommend(Knowledge.load(study), task, top, budget if fit else 0)
 
 
 # ---------------------------------------------------------------------------------------------------- steps
@@ -269,13 +272,13 @@ def _judge(study: Study, leave_out: str, budget: int, folder: Path) -> None:
         say(f"wrote {path}")
 
 
-def _recommend(study: Study, task: Task, top: int, budget: int) -> None:
-    advice = advise(task, study, None, "fast")
+def _recommend(known: Knowledge, task: Task, top: int, budget: int) -> None:
+    advice = advise(task, known, None, "fast")
     say(f"{task.name}: {task.kind}, {task.n_rows:,} rows, {task.n_features} features")
     show_advice(advice, top)
     if budget:
         model = (MetaRegressor if task.classes is None else MetaClassifier)(
-            knowledge=study, budget=budget, scoring=_SCORING[task.kind], random_state=0
+            knowledge=known, budget=budget, scoring=_SCORING[task.kind], random_state=0
         )
         y = task.y if task.classes is None else task.classes[task.y]
         show_model(model.fit(task.X, y, groups=task.groups))

@@ -16,8 +16,9 @@ from sklearn.base import clone
 from metafit import learners
 from metafit.descriptions import describe_task
 from metafit.engine.running import why_not
+from metafit.estimators.ranker import Ranker
 from metafit.learners import Learner, Ranking
-from metafit.scores import Scores
+from metafit.scores import Scores, by_metric
 from metafit.strategies.alphas import CV
 from metafit.strategies.grids import default_strategies
 from metafit.strategies.strategy import Strategy
@@ -31,14 +32,15 @@ Profile = Literal["fast", "full"]
 
 @dataclass(frozen=True, eq=False)
 class Advice:
-    """A ranking, and its strategies in the same order."""
+    """A ranking, its strategies in the same order, and who ranks again; None for an order that is fixed."""
 
     ranking: Ranking
     strategies: list[Strategy]
+    ranker: Ranker | None = None
 
 
-def advise(task: Task, knowledge: Any, learner: Learner | None, profile: Profile) -> Advice:
-    """Rank the strategies that can serve a task.
+def advise(task: Task, knowledge: Any, learner: Learner | None, profile: Profile, metric: str | None = None) -> Advice:
+    """Rank the strategies that can serve a task, by a metric if the scores hold it, else by their loss.
 
     Raises
     ------
@@ -53,7 +55,10 @@ def advise(task: Task, knowledge: Any, learner: Learner | None, profile: Profile
             raise ValueError("learner has nothing to learn from: knowledge must be a Study, its path, or Scores")
         return _without_knowledge(task)
     scores, descriptions = _read(knowledge)
-    return _learned(task, *_unseen(task, scores, descriptions), learner, profile)
+    scores, descriptions = _unseen(task, scores, descriptions)
+    if metric is not None and metric in scores.cells:
+        scores = by_metric(scores, metric)
+    return _learned(task, scores, descriptions, learner, profile)
 
 
 def static_order(kind: str) -> list[Strategy]:
@@ -131,8 +136,9 @@ def _learned(
     usable = _usable(task, scores, profile)
     fitted = (learners.default() if learner is None else clone(learner)).fit(scores, descriptions)
     description = None if descriptions is None else describe_task(task)
-    ranking = fitted.rank(description, candidates=list(usable))
-    return Advice(ranking, [usable[name] for name in ranking])
+    ranker = Ranker(fitted, description, tuple(usable), scores, descriptions)
+    ranking = ranker.rank({})
+    return Advice(ranking, [usable[name] for name in ranking], ranker)
 
 
 def _usable(task: Task, scores: Scores, profile: Profile) -> dict[str, Strategy]:

@@ -136,7 +136,8 @@ class Trials:
         anyone = np.isfinite(scores).any(axis=0)
         if not anyone.any():
             return np.full(len(scores), np.nan)
-        return np.asarray(scores[:, anyone].mean(axis=1))
+        whole = np.array([len(trial.folds) == self.n_folds for trial in self.trials])
+        return np.where(whole, scores[:, anyone].mean(axis=1), np.nan)
 
     @property
     def order(self) -> NDArray[np.intp]:

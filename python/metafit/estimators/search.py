@@ -152,8 +152,9 @@ class Search:
         for trial, found in zip(left, self._run(left, self._folds[:1]), strict=True):
             trial.folds += found
         self._finish(self._raced(left, None, 0.0))
-        if self.trials.best() is None:
-            # what outclassed them failed on another fold
+        best = self.trials.best()
+        if best is None or best.status != "ok":
+            # what outclassed them failed on another fold, on which they may work
             self._finish([trial for trial in trials if trial.reason and trial.status == "outclassed"])
 
     def _raced(self, trials: list[Trial], sample: FoldRows | None, margin: float) -> list[Trial]:

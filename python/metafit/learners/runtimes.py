@@ -9,11 +9,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.utils.validation import check_is_fitted
 
 from metafit.learners.base import Ranking
+from metafit.learners.leaf_weights import LeafWeights
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.table import FloatArray
 from metafit.scores import Scores
@@ -21,16 +22,18 @@ from metafit.scores import Scores
 # the resolution of clocks: nothing is taken to be faster
 _LEAST_SECONDS = 1e-7
 _STRENGTHS = np.logspace(-3, 3, 13)
+# tasks that make a line, and standard deviations beyond which it is not drawn on
+_FEWEST, _FAR = 3, 5.0
 
 
 class Runtimes(BaseEstimator):  # type: ignore[misc]
     """Predict the seconds of each strategy from the description of a task.
 
     The logarithm of the seconds is linear in the standardised meta-features (costs are products of powers of sizes), by
-    a ridge regression for each strategy; where a strategy was timed on `min_tasks_trees` tasks or more, extremely
-    randomised trees learn what that leaves. Expected seconds are those of a log-normal distribution with the variance
-    of the errors on tasks left out, one by one or out of the bag. Seconds seen on the task itself show how fast the
-    machine is, and shift all predictions.
+    a ridge regression for each strategy. Where a strategy was timed on `min_tasks_trees` tasks or more, extremely
+    randomised trees learn what that leaves, and expected seconds are the mean over the tasks of their leaves: one that
+    now and then takes for ever counts so. Elsewhere the errors are taken to be log-normal, with the variance on tasks
+    left out one by one. Seconds seen on the task itself show how fast the machine is, and shift all predictions.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
     Notes
     -----
     Hutter, Xu, Hoos and Leyton-Brown (2014), Algorithm runtime prediction: methods and evaluation, Artificial
-    Intelligence 206, for logarithms and forests.
+    Intelligence 206, for logarithms and forests; Duan (1983), Smearing estimate, JASA 78, for means of exponentials.
 
     Examples
     --------
@@ -107,7 +110,10 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
         ndarray of shape (n_tasks, n_strategies)
             In the order of ``strategies_``; NaN for a strategy that was never timed.
         """
-        return np.asarray(np.exp(self._logs(descriptions) + self._half_variance()))
+        check_is_fitted(self, "strategies_")
+        rows = self._rows(None if self._features is None else self._features.rows(descriptions), len(descriptions))
+        nothing = np.full(len(descriptions), np.nan)
+        return np.array([nothing if model is None else model.expect(rows) for model in self._models]).T
 
     def rank(
         self,
@@ -134,30 +140,20 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "strategies_")
         names = list(self.strategies_ if candidates is None else map(str, candidates))
         seconds = np.asarray(self._expected(description, observed or {}).reindex(names), dtype=np.float64)
-        spread = np.sqrt(np.expm1(2 * self._half_variance()))
-        std = seconds * np.asarray(pd.Series(spread, self.strategies_).reindex(names), dtype=np.float64)
+        spread = pd.Series(np.sqrt(np.expm1(self.error_.to_numpy(dtype=float) ** 2)), self.strategies_)
+        std = seconds * np.asarray(spread.reindex(names), dtype=np.float64)
         order = np.argsort(np.where(np.isnan(seconds), np.inf, seconds), kind="stable")
         reasons = ("by the seconds that are expected of each strategy",)
         return Ranking(tuple(names[i] for i in order), seconds[order], std[order], reasons)
 
     def _expected(self, description: Any, observed: Mapping[str, float]) -> pd.Series[float]:
         row = pd.DataFrame([pd.Series({} if description is None else description, dtype=float)])
-        logs = pd.Series(self._logs(row)[0], self.strategies_)
+        expected = pd.Series(self.expect(row)[0], self.strategies_)
         seen = pd.Series(observed, dtype=float).reindex(self.strategies_).clip(lower=_LEAST_SECONDS)
-        off = np.log(seen.to_numpy(dtype=float)) - logs.to_numpy(dtype=float)
+        off = np.log(seen.to_numpy(dtype=float)) - np.log(expected.to_numpy(dtype=float))
         known = off[np.isfinite(off)]
         # as if one more strategy had run as expected
-        shifted = np.exp(logs + known.sum() / (len(known) + 1) + self._half_variance())
-        return seen.where(seen.notna(), shifted)
-
-    def _logs(self, descriptions: pd.DataFrame) -> FloatArray:
-        check_is_fitted(self, "strategies_")
-        rows = self._rows(None if self._features is None else self._features.rows(descriptions), len(descriptions))
-        nothing = np.full(len(descriptions), np.nan)
-        return np.array([nothing if model is None else model.predict(rows) for model in self._models]).T
-
-    def _half_variance(self) -> FloatArray:
-        return np.asarray(self.error_.to_numpy(dtype=float) ** 2 / 2)
+        return seen.where(seen.notna(), expected * np.exp(known.sum() / (len(known) + 1)))
 
     def _rows(self, rows: FloatArray | None, n_rows: int) -> FloatArray:
         if rows is None or self._features is None:
@@ -174,38 +170,36 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
 
 @dataclass(frozen=True, eq=False)
 class _LogSeconds:
-    """A line, and trees on what it leaves; without columns, or with one task, the mean."""
+    """A line through log seconds, and what it leaves; without columns, or with few tasks, the line is flat."""
 
     mean: FloatArray
     scale: FloatArray
-    level: float
     line: Any
-    trees: Any
+    left: FloatArray
+    trees: LeafWeights | None
     error: float
 
     @classmethod
     def fit(cls, known: FloatArray, logs: FloatArray, n_trees: int, random_state: int) -> _LogSeconds:
-        mean, scale, level = known.mean(axis=0), known.std(axis=0), float(logs.mean())
+        mean, scale = known.mean(axis=0), known.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
-        if len(logs) < 3 or not known.shape[1]:
-            return cls(mean, scale, level, None, None, float(logs.std()))
+        if len(logs) < _FEWEST or not known.shape[1]:
+            line = DummyRegressor().fit(known, logs)
+            return cls(mean, scale, line, np.empty(0), None, float(logs.std()))
         inputs = (known - mean) / scale
         line = RidgeCV(_STRENGTHS, store_cv_results=True).fit(inputs, logs)
-        left_out = line.cv_results_[:, list(_STRENGTHS).index(line.alpha_)]
         if not n_trees:
-            return cls(mean, scale, level, line, None, float(np.sqrt(left_out.mean())))
-        trees = ExtraTreesRegressor(
-            n_trees, min_samples_leaf=2, bootstrap=True, oob_score=True, random_state=random_state
+            left_out = line.cv_results_[:, list(_STRENGTHS).index(line.alpha_)]
+            return cls(mean, scale, line, np.empty(0), None, float(np.sqrt(left_out.mean())))
+        left = logs - line.predict(inputs)
+        trees = LeafWeights(
+            inputs, left[:, None], n_trees=n_trees, min_rows=2, random_state=random_state, bootstrap=True
         )
-        residual = logs - line.predict(inputs)
-        trees.fit(inputs, residual)
-        unseen = np.nan_to_num(trees.oob_prediction_)
-        return cls(mean, scale, level, line, trees, float(np.sqrt(np.mean((residual - unseen) ** 2))))
+        error = np.sqrt(np.mean((left - trees.out_of_bag() @ left) ** 2))
+        return cls(mean, scale, line, left, trees, float(error))
 
-    def predict(self, rows: FloatArray) -> FloatArray:
-        """Give log seconds."""
-        if self.line is None:
-            return np.full(len(rows), self.level)
-        inputs = np.clip((rows - self.mean) / self.scale, -5, 5)
-        made = self.line.predict(inputs)
-        return np.asarray(made if self.trees is None else made + self.trees.predict(inputs))
+    def expect(self, rows: FloatArray) -> FloatArray:
+        """Give expected seconds."""
+        inputs = np.clip((rows - self.mean) / self.scale, -_FAR, _FAR)
+        around = np.exp(self.error**2 / 2) if self.trees is None else self.trees.of(inputs) @ np.exp(self.left)
+        return np.asarray(np.exp(self.line.predict(inputs)) * around)

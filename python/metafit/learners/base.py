@@ -40,6 +40,9 @@ class Ranking:
         The tasks that decided, nearest first: index task, columns ``distance`` and ``weight``.
     fallback : bool
         True if the learner had nothing to say about this task and gave what it would give for any.
+    gain : ndarray of shape (n_strategies,) or None
+        By how much each is expected to lower the best loss observed on the task, in units of the relative loss; 0 for
+        what was observed, None where nothing was or the learner cannot say.
     """
 
     strategies: tuple[str, ...]
@@ -48,6 +51,7 @@ class Ranking:
     reasons: tuple[str, ...] = ()
     neighbours: pd.DataFrame | None = None
     fallback: bool = False
+    gain: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.strategies)
@@ -93,7 +97,7 @@ class Advice:
     order : ndarray of int
         The whole pool, best first.
     expected, std : ndarray of shape (n_strategies,)
-    reasons, neighbours, fallback
+    reasons, neighbours, fallback, gain
         See `Ranking`.
     """
 
@@ -103,6 +107,7 @@ class Advice:
     reasons: tuple[str, ...] = field(default=())
     neighbours: pd.DataFrame | None = None
     fallback: bool = False
+    gain: FloatArray | None = None
 
 
 class BaseLearner(BaseEstimator):  # type: ignore[misc]
@@ -236,7 +241,8 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         unknown = np.full(len(order) - len(seen) - len(learned), np.nan)
         expected = np.concatenate([_observed_regret(seen), advice.expected[known], unknown])
         std = np.concatenate([np.zeros(len(seen)), advice.std[known], unknown])
-        return Ranking(tuple(order), expected, std, advice.reasons, advice.neighbours, advice.fallback)
+        gain = None if advice.gain is None else np.concatenate([np.zeros(len(seen)), advice.gain[known], unknown])
+        return Ranking(tuple(order), expected, std, advice.reasons, advice.neighbours, advice.fallback, gain)
 
     def _positions(self, names: Iterable[str]) -> IntArray:
         """Give the positions of those names that are known."""

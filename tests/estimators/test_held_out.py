@@ -70,7 +70,7 @@ class TestEnsembles:
 
     def test_predictions_are_the_weighted_mean_of_the_members(self):
         X, y = load_diabetes(return_X_y=True)
-        model = MetaRegressor(budget=12, ensemble=10, cv=3).fit(X, y)
+        model = MetaRegressor(None, budget=12, ensemble=10, cv=3).fit(X, y)
         assert model.weights_.sum() == pytest.approx(1.0)
         assert (model.weights_ > 0).sum() > 1
         found = model.cv_results_["strategy"]
@@ -81,7 +81,7 @@ class TestEnsembles:
 
     def test_probabilities_are_a_mean_too(self):
         X, y = load_iris(return_X_y=True)
-        model = MetaClassifier(budget=10, ensemble=10, cv=3).fit(X, y)
+        model = MetaClassifier(None, budget=10, ensemble=10, cv=3).fit(X, y)
         found = model.cv_results_["strategy"]
         task = Task(X, y, kind="classification")
         by_hand = sum(w * refit(task, found[k]).predict_proba(X) for k, w in enumerate(model.weights_) if w)
@@ -90,20 +90,20 @@ class TestEnsembles:
 
     def test_without_an_ensemble_all_weight_is_on_the_best(self):
         X, y = load_diabetes(return_X_y=True)
-        model = MetaRegressor(budget=4, cv=3).fit(X, y)
+        model = MetaRegressor(None, budget=4, cv=3).fit(X, y)
         assert model.weights_.tolist() == [float(k == model.best_index_) for k in range(4)]
         assert list(model.members_) == [model.best_index_]
 
     def test_sizes(self):
         with pytest.raises(ValueError, match="ensemble must be an int of at least 1 or None, got 0"):
-            MetaRegressor(ensemble=0).fit(*load_diabetes(return_X_y=True))
+            MetaRegressor(None, ensemble=0).fit(*load_diabetes(return_X_y=True))
 
 
 class TestCalibration:
     @pytest.mark.parametrize("method", METHODS)
     def test_it_is_scikit_learns_on_predictions_of_rows_held_out(self, method):
         X, y = load_breast_cancer(return_X_y=True)
-        model = MetaClassifier(budget=1, calibrate=method).fit(X, y)
+        model = MetaClassifier(None, budget=1, calibrate=method).fit(X, y)
         plain = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000))
         expected = CalibratedClassifierCV(plain, method=method, cv=StratifiedKFold(5), ensemble=False).fit(X, y)
         np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(X), atol=2e-3)
@@ -111,29 +111,29 @@ class TestCalibration:
     def test_in_sample_predictions_would_give_another_answer(self):
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(80, 30)), rng.integers(2, size=80)
-        plain = MetaClassifier(budget=1).fit(X, y)
-        model = MetaClassifier(budget=1, calibrate="temperature").fit(X, y)
+        plain = MetaClassifier(None, budget=1).fit(X, y)
+        model = MetaClassifier(None, budget=1, calibrate="temperature").fit(X, y)
         in_sample = Calibration("temperature").fit(plain.predict_proba(X), y).of(plain.predict_proba(X))
         assert log_loss(y, model.predict_proba(X)) > log_loss(y, in_sample) + 0.1
         assert np.abs(model.predict_proba(X) - 0.5).max() < 0.3
 
     def test_more_than_two_classes(self):
         X, y = load_iris(return_X_y=True)
-        model = MetaClassifier(budget=2, calibrate="temperature").fit(X, y)
+        model = MetaClassifier(None, budget=2, calibrate="temperature").fit(X, y)
         np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
         assert model.score(X, y) > 0.9
 
     def test_rare_classes(self):
         X = np.random.default_rng(0).normal(size=(40, 2))
-        model = MetaClassifier(budget=1, cv=2, calibrate="sigmoid").fit(X, np.repeat([0, 1, 2], [30, 8, 2]))
+        model = MetaClassifier(None, budget=1, cv=2, calibrate="sigmoid").fit(X, np.repeat([0, 1, 2], [30, 8, 2]))
         np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
 
     def test_refusals(self):
         X, y = load_breast_cancer(return_X_y=True)
         with pytest.raises(ValueError, match="calibrate must be one of 'temperature', 'sigmoid', 'isotonic' or None"):
-            MetaClassifier(calibrate="platt").fit(X, y)
+            MetaClassifier(None, calibrate="platt").fit(X, y)
         with pytest.raises(TypeError, match="use calibrate=None"):
-            MetaClassifier(budget=1, calibrate="sigmoid").fit(X, y).to_sklearn()
+            MetaClassifier(None, budget=1, calibrate="sigmoid").fit(X, y).to_sklearn()
 
 
 class TestIntervals:
@@ -156,7 +156,7 @@ class TestIntervals:
 
     def test_they_rest_on_the_fits_of_the_folds(self):
         X, y = load_diabetes(return_X_y=True)
-        model = MetaRegressor(budget=1, cv=3).fit(X[:300], y[:300])
+        model = MetaRegressor(None, budget=1, cv=3).fit(X[:300], y[:300])
         ridge = make_pipeline(StandardScaler(), Ridge(1.0))
         errors = np.abs(y[:300] - cross_val_predict(ridge, X[:300], y[:300], cv=3))
         folds = list(KFold(3).split(X[:300]))
@@ -168,7 +168,7 @@ class TestIntervals:
         rng = np.random.default_rng(1)
         X = rng.normal(size=(25, 2))
         y = X[:, 0] + rng.normal(size=25)
-        model = MetaRegressor(budget=1, cv=LeaveOneOut()).fit(X, y)
+        model = MetaRegressor(None, budget=1, cv=LeaveOneOut()).fit(X, y)
         ridge = make_pipeline(StandardScaler(), Ridge(1.0))
         left = [ridge.fit(np.delete(X, i, 0), np.delete(y, i)) and ridge.predict(X) for i in range(25)]
         low = np.sort([left[i] - abs(y[i] - left[i][i]) for i in range(25)], axis=0)[1]
@@ -181,7 +181,7 @@ class TestIntervals:
             rng = np.random.default_rng(seed)
             X = rng.normal(size=(700, 3))
             y = X[:, 0] ** 2 + X[:, 1] + rng.standard_t(3, 700) * (1 + np.abs(X[:, 2]))
-            model = MetaRegressor(budget=6, cv=3, ensemble=ensemble, n_jobs=1).fit(X[:200], y[:200])
+            model = MetaRegressor(None, budget=6, cv=3, ensemble=ensemble, n_jobs=1).fit(X[:200], y[:200])
             low, high = model.predict_interval(X[200:], 0.8).T
             covered.append(np.mean((low <= y[200:]) & (y[200:] <= high)))
         error = np.std(covered) / np.sqrt(20)
@@ -190,6 +190,6 @@ class TestIntervals:
 
     @pytest.mark.parametrize("coverage", [0.0, 1.0])
     def test_refusals(self, coverage):
-        model = MetaRegressor(budget=1, cv=2).fit(*load_diabetes(return_X_y=True))
+        model = MetaRegressor(None, budget=1, cv=2).fit(*load_diabetes(return_X_y=True))
         with pytest.raises(ValueError, match="coverage must be above 0 and below 1"):
             model.predict_interval(np.zeros((1, 10)), coverage)

@@ -219,10 +219,10 @@ class TestRankAgain:
 class TestTime:
     def test_without_a_limit_clocks_do_not_matter(self, task, monkeypatch):
         X, y = task.X, task.y
-        plain = MetaRegressor(budget=6, cv=3, random_state=0).fit(X, y).cv_results_
+        plain = MetaRegressor(None, budget=6, cv=3, random_state=0).fit(X, y).cv_results_
         ticks = itertools.count(0, 1000)
         monkeypatch.setattr(search.time, "monotonic", lambda: next(ticks))
-        again = MetaRegressor(budget=6, cv=3, random_state=0).fit(X, y).cv_results_
+        again = MetaRegressor(None, budget=6, cv=3, random_state=0).fit(X, y).cv_results_
         for key in set(plain) - {"mean_fit_time"}:
             np.testing.assert_array_equal(plain[key], again[key])
 

@@ -322,7 +322,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):  # type: ignore[misc]
         >>> rng = np.random.default_rng(0)
         >>> X = rng.normal(size=(2000, 2))
         >>> y = X[:, 0] + rng.normal(size=2000)
-        >>> low, high = MetaRegressor(budget=1).fit(X[:1000], y[:1000]).predict_interval(X[1000:]).T
+        >>> low, high = MetaRegressor(None, budget=1).fit(X[:1000], y[:1000]).predict_interval(X[1000:]).T
         >>> round(float(np.mean((low <= y[1000:]) & (y[1000:] <= high))), 2)
         0.9
         """

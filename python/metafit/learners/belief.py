@@ -17,7 +17,7 @@ _LEAST_SKILL = 0.02
 # what components weigh together that may be left out
 _NEGLIGIBLE = 5e-3
 # means of components times strategies above which components are drawn, so that a ranking takes milliseconds
-_MOST_MEANS = 150_000
+_MOST_MEANS = 80_000
 
 
 @dataclass(frozen=True, eq=False)

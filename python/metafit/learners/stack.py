@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from metafit.learners.base import Advice, BaseLearner
+from metafit.learners.base import N_NAMED, Advice, BaseLearner
 from metafit.learners.factors import Factorization
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.pairwise import Pairwise
@@ -157,10 +157,12 @@ class Stack(BaseLearner):
 
     def _best(self) -> pd.Series[Any]:
         """Give the row of the mean, unless tasks left out show a learner to be better."""
-        best = self.validation_.iloc[int(self.validation_["regret"].to_numpy().argmin())]
-        if MEAN not in self.validation_.index or best["gain_over_mean"] > self.n_errors * best["error_over_mean"]:
+        names = list(self.validation_.index)
+        lowest = int(self.validation_["regret"].to_numpy().argmin())
+        best = self.validation_.iloc[lowest]
+        if MEAN not in names or best["gain_over_mean"] > self.n_errors * best["error_over_mean"]:
             return best
-        return self.validation_.loc[MEAN]
+        return self.validation_.iloc[names.index(MEAN)]
 
     def _advise_observed(
         self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray, losses: FloatArray
@@ -193,7 +195,18 @@ class Stack(BaseLearner):
         expected = means.mean(axis=0)
         std = np.sqrt(np.mean([part.std**2 for part in parts], axis=0) + means.var(axis=0))
         standing = self._standing(expected, pool, self.min_coverage)
-        weights = self._pooled_weights(parts)
+        weights = [self._weights_of(part) for part in parts if part.neighbours is not None]
+        n_tasks = len(self.tasks_)
+        pooled = np.mean(weights, axis=0) if weights else np.full(n_tasks, 1 / n_tasks)
+        order = self._complemented(standing, pooled)
+        if not weights:
+            return Advice(order, expected, std, (self._supported(),))
+        deciding = self._deciding(pooled)
+        reasons = (self._supported(), *self._like_reasons(deciding), *self._what_if(parts, standing, deciding))
+        return Advice(order, expected, std, reasons, deciding)
+
+    def _complemented(self, standing: IntArray, weights: FloatArray) -> IntArray:
+        """Let strategies that complement the first follow it, then the others."""
         picks, _ = greedy(
             self._table,
             self.size - 1,
@@ -202,22 +215,25 @@ class Stack(BaseLearner):
             reached=self._table.reached(standing[:1]),
             min_coverage=self.min_coverage,
         )
-        order = members_first([*standing[:1].tolist(), *picks], standing)
-        deciding = self._deciding(weights) if any(part.neighbours is not None for part in parts) else None
-        like = () if deciding is None else self._like_reasons(deciding)
-        return Advice(order, expected, std, (self._supported(), *like), deciding)
+        return members_first([*standing[:1].tolist(), *picks], standing)
 
-    def _pooled_weights(self, parts: list[Advice]) -> FloatArray:
-        """Give the mean weight of each training task, all alike where no learner weighs them."""
-        weights = [
-            part.neighbours["weight"].reindex(self.tasks_, fill_value=0.0).to_numpy(dtype=float)
-            for part in parts
-            if part.neighbours is not None
+    def _weights_of(self, part: Advice) -> FloatArray:
+        """Give the weight of each training task, their sum being 1."""
+        assert part.neighbours is not None
+        weights = np.zeros(len(self.tasks_))
+        weights[self.tasks_.get_indexer(part.neighbours.index)] = part.neighbours["weight"]
+        return np.asarray(weights / weights.sum())
+
+    def _what_if(self, parts: list[Advice], standing: IntArray, deciding: pd.DataFrame) -> tuple[str, ...]:
+        """Say what would stand first without the tasks that are named, where learners weigh tasks."""
+        named = deciding.index[:N_NAMED]
+        if not len(standing) or len(deciding) <= len(named):
+            return ()
+        means = [
+            part.expected if part.neighbours is None else self._without(self._weights_of(part), named) for part in parts
         ]
-        n_tasks = len(self.tasks_)
-        if not weights:
-            return np.full(n_tasks, 1 / n_tasks)
-        return np.asarray(np.mean([each / each.sum() for each in weights], axis=0))
+        instead = self._standing(np.mean(means, axis=0), standing, self.min_coverage)[0]
+        return (self._counterfactual(standing[0], instead, len(named)),)
 
     def _supported(self) -> str:
         best = self._best()

@@ -58,6 +58,7 @@ def _scenario(folder: Path, learners: list[str], n_seeds: int) -> Iterator[dict[
             start = time.process_time()
             closed = gap_closed(scores, _learner(name, seed))
             seconds = time.process_time() - start
+            print(f"{folder.name}, {name}, seed {seed}: {closed:.3f} in {seconds:.0f} s", flush=True)
             yield {"scenario": folder.name, "learner": name, "seed": seed, "gap_closed": closed, "seconds": seconds}
 
 

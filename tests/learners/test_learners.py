@@ -302,3 +302,20 @@ def test_only_candidates_meet_in_duels():
     assert learner.rank(about.iloc[0]).strategies[:2] in (tuple(learner.candidates_), tuple(learner.candidates_[::-1]))
     with pytest.raises(ValueError, match="n_candidates"):
         Pairwise(n_candidates=1).fit(scores, about)
+
+
+@pytest.mark.parametrize("learner", [NearestTasks(n_neighbors=8, size=1), Regression(n_trees=15, size=1)])
+def test_what_would_come_first_without_the_named_is_what_their_weights_say(learner):
+    scores, about = make_scores(60, 8, random_state=3)
+    regret, said = scores.regret(), set()
+    learner.fit(scores, about)
+    for task in about.index:
+        ranking = learner.rank(about.loc[task])
+        weights = pd.Series(learner._weights(about.loc[[task]].to_numpy())[0], index=learner.tasks_)
+        weights[ranking.neighbours.index[:5]] = 0.0
+        if weights.sum() > 0:
+            instead = regret.mul(weights, axis=0).sum().idxmin()
+            would = "would still come first" if instead == ranking[0] else "would come first"
+            assert ranking.reasons[-1] == f"without these 5 tasks {instead} {would}"
+            said.add(would)
+    assert len(said) == 2

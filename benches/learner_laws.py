@@ -132,9 +132,8 @@ def reasons(n_tasks: int, n_folds: int = 10) -> None:
             without = {"named": ranking.neighbours.index[:5], "random": rng.choice(train, 5, replace=False)}
             for what, tasks in without.items():
                 flips[what] += _first(table, train.difference(tasks), task) != ranking[0]
-    print(
-        f"{judged} tasks: the pick changed {flips['named']} times without the named, {flips['random']} without others"
-    )
+        changed = f"{flips['named']} times without the named, {flips['random']} without others"
+        print(f"{judged} tasks: the pick changed {changed}", flush=True)
 
 
 def _first(table: Table, train: pd.Index, task: str) -> str:

@@ -319,3 +319,17 @@ def test_what_would_come_first_without_the_named_is_what_their_weights_say(learn
             assert ranking.reasons[-1] == f"without these 5 tasks {instead} {would}"
             said.add(would)
     assert len(said) == 2
+
+
+def test_the_named_tasks_decide_far_more_than_others():
+    learner = NearestTasks(n_neighbors=10, size=1)
+    scores, about = make_scores(80, 8, noise=0.1, random_state=5)
+    rng = np.random.default_rng(0)
+    flips = {"named": 0, "random": 0}
+    for task in about.index[:25]:
+        known = scores.without_tasks([task])
+        ranking = learner.fit(known, about).rank(about.loc[task])
+        without = {"named": ranking.neighbours.index[:5], "random": rng.choice(learner.tasks_, 5, replace=False)}
+        for what, tasks in without.items():
+            flips[what] += learner.fit(known.without_tasks(tasks), about).rank(about.loc[task])[0] != ranking[0]
+    assert flips["named"] >= max(2 * flips["random"], 5), flips

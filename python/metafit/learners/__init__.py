@@ -53,7 +53,7 @@ def default() -> Stack:
     Returns
     -------
     Stack
-        Forests and nearest tasks where tasks left out speak for them, else a greedy portfolio; what was observed on the
-        task is followed up by probing.
+        The mean of two kinds of forests where tasks left out speak for it, else a greedy portfolio; what was observed
+        on the task is followed up by probing.
     """
     return Stack()

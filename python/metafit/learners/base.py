@@ -19,6 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 from metafit.learners.table import FloatArray, IntArray, RegretTable
 from metafit.scores import Scores, normalized_regret
 
+# tasks that reasons name
+N_NAMED = 5
+
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
@@ -255,8 +258,18 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         columns = {"distance": 1 - weights[order] / weights.max(), "weight": weights[order]}
         return pd.DataFrame(columns, index=self.tasks_[order])
 
+    def _without(self, weights: FloatArray, named: pd.Index[str]) -> FloatArray:
+        """Give the weighted mean regrets of all strategies if some tasks had no weight."""
+        return self._table.means(np.where(self.tasks_.isin(named), 0.0, weights))
+
+    def _counterfactual(self, first: int, instead: int, n_named: int) -> str:
+        """Say what would stand first without the tasks that are named."""
+        if first == instead:
+            return f"without these {n_named} tasks {self.names_[first]} would still come first"
+        return f"without these {n_named} tasks {self.names_[instead]} would come first"
+
     def _like_reasons(self, deciding: pd.DataFrame) -> tuple[str, ...]:
-        rows = self.tasks_.get_indexer(deciding.index[:5])
+        rows = self.tasks_.get_indexer(deciding.index[:N_NAMED])
         best = [self.names_[j] for j in np.nanargmin(self.regret_[rows], axis=1)]
         return tuple(
             f"like {task} (weight {weight:.2f}), where {name} did best"

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import w02_logistic_subsets
 import w03_many_small_tasks
-from harness import thread_scaling
+from harness import PATIENCE, VALID_SCALING, quiet_moment
 
 from metafit.engine import stream_tasks
 
@@ -54,7 +54,7 @@ def compare_threads(size: str) -> None:
     """One line a workload: seconds on one thread and on two, in turns, beside what plain arithmetic gains."""
     for module in (w02_logistic_subsets, w03_many_small_tasks):
         work = module.work(size)
-        plain = thread_scaling()
+        plain = quiet_moment(PATIENCE[size])
         walls: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(5):
             for n_threads, wall in walls.items():
@@ -63,7 +63,8 @@ def compare_threads(size: str) -> None:
                 wall.append(time.perf_counter() - start)
         one, two = min(walls[1]), min(walls[2])
         name = module.__name__.split("_")[0].upper().replace("W0", "W")
-        print(f"{name}: 1 thread {one:.3f} s, 2 threads {two:.3f} s: {one / two:.2f}x; plain arithmetic {plain:.2f}x")
+        mark = "" if plain >= VALID_SCALING else "!"
+        print(f"{name}{mark}: 1 thread {one:.3f} s, 2 threads {two:.3f} s: {one / two:.2f}x; plain arithmetic {plain:.2f}x")
 
 
 def main() -> None:

@@ -181,7 +181,7 @@ def _ticks(stat: Sequence[str]) -> int:
 
 
 def quiet_moment(patience: float = PATIENCE["full"]) -> float:
-    """Wait for two threads that do twice as much as one, at most some seconds; the last scaling, or the best if all fail.
+    """Wait some seconds at most for two threads that do twice as much as one; the best scaling that was seen.
 
     Other work on the machine comes and goes: what starts right after a good answer has the second thread.
     """

@@ -63,8 +63,8 @@ def compare_threads(size: str) -> None:
                 wall.append(time.perf_counter() - start)
         one, two = min(walls[1]), min(walls[2])
         name = module.__name__.split("_")[0].upper().replace("W0", "W")
-        mark = "" if plain >= VALID_SCALING else "!"
-        print(f"{name}{mark}: 1 thread {one:.3f} s, 2 threads {two:.3f} s: {one / two:.2f}x; plain arithmetic {plain:.2f}x")
+        name += "" if plain >= VALID_SCALING else "!"
+        print(f"{name}: 1 thread {one:.3f} s, 2 threads {two:.3f} s: {one / two:.2f}x; plain arithmetic {plain:.2f}x")
 
 
 def main() -> None:

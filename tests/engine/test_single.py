@@ -47,13 +47,15 @@ def test_it_has_the_bits_of_a_path_of_one(monkeypatch, loss, penalty):
         for options in ({}, {"standardize": True}, {"fit_intercept": False}, {"tol": 1e-12}):
             request = {"loss": loss, "penalty": penalty, **options}
             single, path = solve(X, y, alphas=alpha, **request), solve(X, y, alphas=[alpha], **request)
-            assert len(answers) == 1 and answers.pop() is not None
+            assert len(answers) == 1
+            assert answers.pop() is not None
             for name in LAZY - {"seconds", "dims", "scores", "best"}:
                 ours, theirs = getattr(single, name), getattr(path, name)
                 assert (ours is None) == (theirs is None), name
                 assert ours is None or same_bits(ours, theirs[0]), name
             assert (single.scores, single.best, single.alphas) == ({}, path.best, alpha)
-            assert np.shape(single.intercept) == () and single.dims["coef"] == ("feature",)
+            assert np.shape(single.intercept) == ()
+            assert single.dims["coef"] == ("feature",)
             assert single.feature_names == path.feature_names == ["x0", "x1", "x2", "x3"]
             assert (single.classes is None) == (path.classes is None)
             assert single.classes is None or same_bits(single.classes, path.classes)
@@ -65,7 +67,8 @@ def test_it_survives_pickling():
     X, y = problem("logistic")
     solution = solve(X, y, loss="logistic", alphas=0.1)
     again = pickle.loads(pickle.dumps(solution))
-    assert same_bits(again.coef, solution.coef) and again.status == "converged"
+    assert same_bits(again.coef, solution.coef)
+    assert again.status == "converged"
 
 
 def test_other_layouts_and_types_give_the_same():

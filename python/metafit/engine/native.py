@@ -483,8 +483,8 @@ def run_product(
     )
 
 
-#: One strength on all of a small table, nothing else being asked: what `run_product` returns, with coefficients, intercept
-#: and the labels of a classification; None where the arrays are not of float64 or cannot be fitted.
+#: One strength on all of a small table, nothing else being asked: what `run_product` returns, with coefficients,
+#: intercept and the labels of a classification; None where the arrays are not of float64 or cannot be fitted.
 run_single = _core.run_single
 
 

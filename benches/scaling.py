@@ -1,6 +1,7 @@
 """How time and memory grow with the number of lazy tasks, and what a second thread brings.
 
 10^3, 10^4, 10^5 tasks, each made when it is asked for; then the work of W2 and W3 on one thread and on two.
+Memory grows up to the first 8,334 tasks, which are one call of the core (100,000 fits), and stays there.
 
 python benches/scaling.py            # under two minutes
 python benches/scaling.py --quick    # 10^3 and 10^4 tasks, quick sizes: some seconds

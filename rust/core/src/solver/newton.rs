@@ -69,8 +69,8 @@ const SUM_ROUNDING: f64 = 1e-13;
 const FELL: f64 = 1e-9;
 /// Steps without progress after which the loop gives up.
 const STALLS: usize = 3;
-/// What a descent on a local model leaves of its first moves: Newton's method squares what it is given. The polish, which
-/// is the last to give it, leaves the root of the tolerance, within these bounds.
+/// What a descent on a local model leaves of its first moves: Newton's method squares what it is given. The last one leaves
+/// what the gap asks for, within these bounds.
 const COARSE: f64 = 5e-2;
 const FINEST: f64 = 1e-6;
 /// Columns that join a working set at once, at least.
@@ -78,8 +78,8 @@ const JOINING: usize = 100;
 /// Columns from which on a fit is narrowed to some of them, and how many times more than these they have to be.
 const WIDE: usize = 500;
 const NARROW: usize = 3;
-/// Part of its weight from which on a slope counts as close to it.
-const NEAR: f64 = 0.9;
+/// Parts of its weight from which on a slope counts as close to it.
+const NEAR: (f64, f64) = (0.7, 0.9);
 
 impl Stop<'_> {
     /// What is left after some steps.
@@ -87,9 +87,13 @@ impl Stop<'_> {
         Self { max_iter: self.max_iter.saturating_sub(n_iter), ..*self }
     }
 
-    /// What a descent of the polish leaves.
-    fn fine(&self) -> f64 {
-        self.tol.sqrt().clamp(FINEST, COARSE)
+    /// What a descent leaves that takes a fit from this gap to one that needs no polish: a gap falls with the square of the
+    /// moves.
+    fn fine(&self, gap: f64, objective: f64) -> f64 {
+        /// Part of what would do if all moves were as far as the longest.
+        const SURE: f64 = 0.3;
+        let left = POLISH * self.allowed(objective) / gap;
+        (SURE * left.sqrt()).clamp(FINEST, COARSE)
     }
 
     fn at(&self, tol: f64, objective: f64) -> f64 {
@@ -147,7 +151,7 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
                 None => {
                     let set = working_set(&model.gradient(), penalty, b);
                     let is_last = progress.polished || model.is_quadratic();
-                    step(model, penalty, b, &set, if is_last { stop.fine() } else { COARSE })
+                    step(model, penalty, b, &set, if is_last { stop.fine(gap, objective) } else { COARSE })
                 }
             },
         };
@@ -169,9 +173,10 @@ fn fit_narrowed(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     if b.len() < WIDE || !penalty.directions(b).is_empty() {
         return None;
     }
+    let slope = model.gradient();
     let mut near = penalty.clone();
-    near.scale_from(penalty, NEAR);
-    let set = working_set(&model.gradient(), &near, b);
+    near.scale_from(penalty, nearness(&slope, penalty));
+    let set = working_set(&slope, &near, b);
     if NARROW * set.len() > b.len() || !model.narrow(&set) {
         return None;
     }
@@ -181,6 +186,14 @@ fn fit_narrowed(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     model.widen();
     set.iter().zip(inner).for_each(|(&j, value)| b[j] = value);
     (report.n_iter > 0).then_some(report)
+}
+
+/// The part of its weight from which on a slope counts as close to it. Slopes fall about as fast as the strength does, and
+/// the steepest ones still stand at the last strength (the strong rule, Tibshirani and others 2012).
+fn nearness(slope: &[f64], penalty: &ScaledPenalty) -> f64 {
+    let ratio = |(s, l1): (&f64, &f64)| if *l1 > 0.0 { s.abs() / l1 } else { 1.0 };
+    let steepest = slope.iter().zip(&penalty.l1).map(ratio).fold(1.0, f64::max);
+    (2.0 - steepest).clamp(NEAR.0, NEAR.1)
 }
 
 /// What the loop has reached so far.

@@ -78,8 +78,8 @@ const JOINING: usize = 100;
 /// Columns from which on a fit is narrowed to some of them, and how many times more than these they have to be.
 const WIDE: usize = 500;
 const NARROW: usize = 3;
-/// Parts of its weight from which on a slope counts as close to it.
-const NEAR: (f64, f64) = (0.7, 0.9);
+/// Part of its weight from which on a slope counts as close to it.
+const NEAR: f64 = 0.9;
 
 impl Stop<'_> {
     /// What is left after some steps.
@@ -173,10 +173,9 @@ fn fit_narrowed(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     if b.len() < WIDE || !penalty.directions(b).is_empty() {
         return None;
     }
-    let slope = model.gradient();
     let mut near = penalty.clone();
-    near.scale_from(penalty, nearness(&slope, penalty));
-    let set = working_set(&slope, &near, b);
+    near.scale_from(penalty, NEAR);
+    let set = working_set(&model.gradient(), &near, b);
     if NARROW * set.len() > b.len() || !model.narrow(&set) {
         return None;
     }
@@ -186,14 +185,6 @@ fn fit_narrowed(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     model.widen();
     set.iter().zip(inner).for_each(|(&j, value)| b[j] = value);
     (report.n_iter > 0).then_some(report)
-}
-
-/// The part of its weight from which on a slope counts as close to it. Slopes fall about as fast as the strength does, and
-/// the steepest ones still stand at the last strength (the strong rule, Tibshirani and others 2012).
-fn nearness(slope: &[f64], penalty: &ScaledPenalty) -> f64 {
-    let ratio = |(s, l1): (&f64, &f64)| if *l1 > 0.0 { s.abs() / l1 } else { 1.0 };
-    let steepest = slope.iter().zip(&penalty.l1).map(ratio).fold(1.0, f64::max);
-    (2.0 - steepest).clamp(NEAR.0, NEAR.1)
 }
 
 /// What the loop has reached so far.

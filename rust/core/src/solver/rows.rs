@@ -28,7 +28,7 @@ pub(super) struct Local<'a> {
     pub penalty: &'a ScaledPenalty,
     /// The start a.
     pub start: &'a [f64],
-    /// The move from there that is expected of each column; empty where nothing is.
+    /// The move from there that is expected of each column; empty where none is.
     pub expected: &'a [f64],
 }
 
@@ -90,27 +90,9 @@ impl<'a> RowDescent<'a> {
 
     /// The minimiser, until moves are about the part `accuracy` of the first ones.
     pub(super) fn goal(mut self, accuracy: f64) -> Vec<f64> {
-        let guessed = self.guessed();
-        descend(&mut self, accuracy, guessed);
+        descend(&mut self, accuracy, None);
         self.position.truncate(self.columns.len());
         self.position
-    }
-
-    /// The position that is expected.
-    fn guessed(&self) -> Option<Vec<f64>> {
-        if self.local.expected.is_empty() {
-            return None;
-        }
-        let mut position = self.position.clone();
-        let (b, rest) = position.split_at_mut(self.columns.len());
-        let (fitted, along) = rest.split_at_mut(self.local.weights.len());
-        for (j, (b, column)) in b.iter_mut().zip(&self.columns).enumerate() {
-            let moved = self.local.guess(j) - std::mem::replace(b, self.local.guess(j));
-            let q = &self.rooted[column.first..column.first + column.rows.len()];
-            along[0] += column.mean * moved;
-            column.rows.iter().zip(q).filter(|_| moved != 0.0).for_each(|(&i, q)| fitted[i as usize] += moved * q);
-        }
-        Some(position)
     }
 }
 
@@ -189,7 +171,7 @@ mod tests {
                 slope: &slope,
                 penalty: &penalty,
                 start: &start,
-                expected: if centred { &[] } else { &slope },
+                expected: &[],
             };
             let b = RowDescent::new(local).unwrap().goal(1e-13);
             let mut rest = slope.clone();

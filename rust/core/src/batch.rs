@@ -16,6 +16,7 @@ use crate::moments::Moments;
 use crate::path::{Path, solve_path};
 use crate::problem::{Cell, Settings, Split, Table};
 use crate::shared::Shared;
+use crate::solver::FUSED;
 
 /// Tables, splits and cells of one call.
 pub struct Plan {
@@ -118,10 +119,13 @@ impl Plan {
         }
     }
 
-    /// Whether threads share the rows of a cell rather than the cells.
+    /// Whether threads share the rows, or the columns, of a cell rather than the cells.
     fn shares_blocks(&self) -> bool {
+        /// Stored values of a table whose products are worth sharing.
+        const LARGE: usize = 1 << 17;
         let most = self.settings.n_threads.unwrap_or_else(available_threads);
-        self.cells.len() < most && self.largest_split() > blocks::BLOCK
+        let is_large = || self.tables.iter().any(|table| table.n_columns() > FUSED && table.n_stored() > LARGE);
+        self.cells.len() < most && (self.largest_split() > blocks::BLOCK || is_large())
     }
 
     /// Where a cell stands in the order of work: by rows and split, so that what cells share is made and dropped once.

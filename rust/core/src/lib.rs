@@ -30,6 +30,7 @@ mod math;
 mod matrix;
 pub mod metric;
 pub mod moments;
+mod panel;
 pub mod partition;
 pub mod path;
 pub mod penalty;

@@ -218,7 +218,15 @@ impl Work<'_> {
     ) -> Vec<Fit> {
         let mut fits: Vec<Option<Fit>> = vec![None; alphas.len()];
         let mut penalty = unit.clone();
-        for &i in order {
+        let mut before = b.clone();
+        for (at, &i) in order.iter().enumerate() {
+            // coefficients are nearly linear in the strength as long as none reaches or leaves 0
+            if at > 1 {
+                let ratio = (alphas[i] - alphas[order[at - 1]]) / (alphas[order[at - 1]] - alphas[order[at - 2]]);
+                let expected = |(b, before): (&f64, &f64)| ratio * (b - before);
+                fitter.expect(b.iter().zip(&before).filter(|_| ratio.is_finite()).map(expected));
+            }
+            before.copy_from_slice(&b);
             penalty.scale_from(unit, alphas[i]);
             fits[i] = Some(self.fit_at(&mut fitter, &mut b, &penalty, stop));
         }

@@ -22,7 +22,7 @@ pub fn axpy(alpha: f64, x: &[f64], y: &mut [f64]) {
 
 /// `(x - m)' a`.
 pub fn dot_about(x: &[f64], m: f64, a: &[f64]) -> f64 {
-    dot_pair_about(x, m, a, a).0
+    if m == 0.0 { dot(x, a) } else { dot_pair_about(x, m, a, a).0 }
 }
 
 /// `((x - m)' a, (x - m)' b)` in one pass over x.

@@ -55,6 +55,21 @@ impl Column<'_> {
         }
     }
 
+    /// `(z' a, z' b)` where `sums` are those of a and b, if the column is shifted.
+    fn dot_pair_given(&self, a: &[f64], b: &[f64], sums: (f64, f64)) -> [f64; 2] {
+        match self {
+            Column::Dense(z) => dot_pair(z, a, b).into(),
+            Column::Raw { values, mean, scale } => {
+                let (of_a, of_b) = dot_pair_about(values, *mean, a, b);
+                [of_a / scale, of_b / scale]
+            }
+            Column::Sparse { rows, values, shift } => {
+                let (of_a, of_b) = stored_dot_pair(rows, values, a, b);
+                [of_a - shift * sums.0, of_b - shift * sums.1]
+            }
+        }
+    }
+
     /// `sum_i |z_i| v_i`, of which rounding in `z' v` is a part.
     pub fn dot_abs(&self, v: &[f64]) -> f64 {
         match self {
@@ -157,14 +172,18 @@ fn any_is_sparse(columns: &[Column<'_>]) -> bool {
     columns.iter().any(Column::is_sparse)
 }
 
-/// Sums over rows, by blocks of them where no column is sparse.
+/// Columns that are a piece of work.
+const PIECE: usize = 256;
+
+/// Sums over rows: by blocks of rows where these are many and no column is sparse, else by pieces of the columns.
 fn summed(
     columns: &[Column<'_>],
     n_rows: usize,
     of: impl Fn(&[Column<'_>], Range<usize>) -> Vec<f64> + Sync,
 ) -> Vec<f64> {
     if n_rows <= blocks::BLOCK || any_is_sparse(columns) {
-        return of(columns, 0..n_rows);
+        let pieces: Vec<&[Column<'_>]> = columns.chunks(PIECE).collect();
+        return blocks::each(pieces.len(), |piece| of(pieces[piece], 0..n_rows)).concat();
     }
     blocks::sums(n_rows, |rows| {
         let part: Vec<Column<'_>> = columns.iter().map(|column| column.on(rows.clone())).collect();
@@ -174,38 +193,21 @@ fn summed(
 
 /// `Z' v`.
 pub fn correlate(columns: &[Column<'_>], v: &[f64]) -> Vec<f64> {
+    let sum = shared_total(columns, v);
     summed(columns, v.len(), |columns, rows| {
         let v = &v[rows];
-        let sum = shared_total(columns, v);
         columns.iter().map(|column| column.dot_given(v, sum)).collect()
     })
 }
 
 /// `(Z' a, Z' b)` in one pass.
 pub fn correlate_pair(columns: &[Column<'_>], a: &[f64], b: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let mut both = summed(columns, a.len(), |columns, rows| {
-        let (mut of_a, of_b) = block_pair(columns, &a[rows.clone()], &b[rows]);
-        of_a.extend(of_b);
-        of_a
-    });
-    let of_b = both.split_off(columns.len());
-    (both, of_b)
-}
-
-fn block_pair(columns: &[Column<'_>], a: &[f64], b: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let sums = (shared_total(columns, a), shared_total(columns, b));
-    let pair = |column: &Column<'_>| match column {
-        Column::Dense(z) => dot_pair(z, a, b),
-        Column::Raw { values, mean, scale } => {
-            let (of_a, of_b) = dot_pair_about(values, *mean, a, b);
-            (of_a / scale, of_b / scale)
-        }
-        Column::Sparse { rows, values, shift } => {
-            let (of_a, of_b) = stored_dot_pair(rows, values, a, b);
-            (of_a - shift * sums.0, of_b - shift * sums.1)
-        }
-    };
-    columns.iter().map(pair).unzip()
+    let both = summed(columns, a.len(), |columns, rows| {
+        let (a, b) = (&a[rows.clone()], &b[rows]);
+        columns.iter().flat_map(|column| column.dot_pair_given(a, b, sums)).collect()
+    });
+    both.as_chunks::<2>().0.iter().map(|[of_a, of_b]| (*of_a, *of_b)).unzip()
 }
 
 /// `out += sum_a d_a z_{set_a}`.

@@ -12,6 +12,7 @@ use super::separable::is_held;
 use super::sweeps::{Sweeps, descend};
 use super::turned::{Turned, members_of};
 use crate::columns::Column;
+use crate::panel::Panel;
 use crate::penalty::ScaledPenalty;
 use crate::simd::{axpy, dot, sum};
 
@@ -19,8 +20,7 @@ use crate::simd::{axpy, dot, sum};
 #[derive(Debug)]
 pub(super) struct TurnedRows {
     turned: Turned,
-    /// One column after another.
-    rows: Vec<f64>,
+    rows: Panel,
 }
 
 impl TurnedRows {
@@ -34,7 +34,7 @@ impl TurnedRows {
         for (out, vector) in rows.chunks_exact_mut(weights.len()).zip(turned.vectors()) {
             vector.iter().zip(&rooted).for_each(|(v, q)| axpy(*v, q, out));
         }
-        Some(Self { turned, rows })
+        Some(Self { turned, rows: Panel::new(weights.len(), rows) })
     }
 
     /// Number of columns.
@@ -83,7 +83,7 @@ impl<'a> DenseDescent<'a> {
         local: Local<'a>,
         mut turn: impl FnMut(&[usize], Vec<f64>) -> Option<Arc<TurnedRows>>,
     ) -> Option<Self> {
-        let Local { columns, weights, centred, slope, penalty, start } = local;
+        let Local { columns, weights, centred, slope, penalty, start, .. } = local;
         let inside = penalty.in_block();
         let mut this = Self {
             local,
@@ -121,7 +121,8 @@ impl<'a> DenseDescent<'a> {
 
     /// The minimiser, until moves are about the part `accuracy` of the first ones.
     pub(super) fn goal(mut self, accuracy: f64) -> Vec<f64> {
-        descend(&mut self, accuracy);
+        let guessed = self.guessed();
+        descend(&mut self, accuracy, guessed);
         let mut goal = self.local.start.to_vec();
         for (unit, &first) in self.units.iter().zip(&self.first) {
             match unit {
@@ -140,20 +141,43 @@ impl<'a> DenseDescent<'a> {
         let Unit::Block { weight, turned, .. } = &self.units[unit] else { return 0.0 };
         let (coordinates, rows) = self.position.split_at_mut(self.n_coordinates);
         let c = &mut coordinates[first..first + turned.len()];
-        let columns = || turned.rows.chunks_exact(rows.len());
-        let slope = self.linear[first..].iter().zip(columns()).map(|(l, q)| l - dot(q, rows));
+        let slope = self.linear[first..].iter().zip(turned.rows.correlate(rows)).map(|(l, q)| l - q);
         let values = turned.turned.values();
         let pull: Vec<f64> = slope.zip(values.iter().zip(&*c)).map(|(s, (h, c))| s + h * c).collect();
         let goal = turned.turned.minimiser(&pull, *weight);
-        let mut longest: f64 = 0.0;
-        for (a, q) in turned.rows.chunks_exact(rows.len()).enumerate() {
-            let moved = goal[a] - std::mem::replace(&mut c[a], goal[a]);
-            if moved != 0.0 {
-                axpy(moved, q, rows);
-                longest = longest.max(moved.abs() * values[a].sqrt());
-            }
+        let moves: Vec<f64> = goal.iter().zip(&*c).map(|(goal, c)| goal - c).collect();
+        let longest = moves.iter().zip(values).fold(0.0, |a: f64, (moved, h)| a.max(moved.abs() * h.sqrt()));
+        if longest > 0.0 {
+            turned.rows.add(&moves, rows);
+            c.copy_from_slice(&goal);
         }
         longest
+    }
+
+    /// The position that is expected.
+    fn guessed(&self) -> Option<Vec<f64>> {
+        if self.local.expected.is_empty() {
+            return None;
+        }
+        let mut position = self.position.clone();
+        let (c, rows) = position.split_at_mut(self.n_coordinates);
+        for (unit, &first) in self.units.iter().zip(&self.first) {
+            match unit {
+                Unit::Column { j, rows: q, .. } => {
+                    let moved = self.local.guess(*j) - std::mem::replace(&mut c[first], self.local.guess(*j));
+                    axpy(moved, q, rows);
+                }
+                Unit::Block { members, turned, .. } => {
+                    let moves = turned.turned.position(members.iter().map(|&j| self.local.expected[j]));
+                    let c = &mut c[first..first + moves.len()];
+                    if c.iter().any(|c| *c != 0.0) {
+                        turned.rows.add(&moves, rows);
+                        axpy(1.0, &moves, c);
+                    }
+                }
+            }
+        }
+        Some(position)
     }
 }
 
@@ -261,13 +285,14 @@ mod tests {
         }
         let start: Vec<f64> = (0..k).map(|j| if j % 3 == 0 { 0.05 } else { 0.0 }).collect();
         let (columns, weights) = (columns.as_slice(), weights.as_slice());
-        let local = Local { columns, weights, centred: true, slope: &slope, penalty: &penalty, start: &start };
+        let (slope, expected) = (slope.as_slice(), slope.as_slice());
+        let local = Local { columns, weights, centred: true, slope, penalty: &penalty, start: &start, expected };
         let turn = |members: &[usize], scale: Vec<f64>| {
             let columns: Vec<Column<'_>> = members.iter().map(|&j| columns[j]).collect();
             TurnedRows::new(&columns, scale, weights, true).map(Arc::new)
         };
         let b = DenseDescent::new(local, turn).unwrap().goal(1e-13);
-        let mut rest = slope.clone();
+        let mut rest = slope.to_vec();
         let moves = b.iter().zip(&start).map(|(b, a)| b - a);
         moves.zip(gram.chunks_exact(k)).for_each(|(d, column)| axpy(-d, column, &mut rest));
         assert!(penalty.violations(&b, &rest).iter().all(|off| *off < 1e-11), "{:?}", penalty.violations(&b, &rest));

@@ -17,6 +17,9 @@ pub trait Fitter: Clone {
     /// See [`Model::size`].
     fn loss_size(&self) -> f64;
 
+    /// Says by how much each coordinate is expected to move in the next fit.
+    fn expect(&mut self, _moves: impl Iterator<Item = f64>) {}
+
     /// Minimises mean loss plus penalty from the position `b`.
     fn minimise(&mut self, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report;
 
@@ -55,6 +58,10 @@ impl<M: Model + Clone> Fitter for M {
 
     fn loss_size(&self) -> f64 {
         self.size()
+    }
+
+    fn expect(&mut self, moves: impl Iterator<Item = f64>) {
+        Model::expect(self, moves);
     }
 
     fn minimise(&mut self, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report {

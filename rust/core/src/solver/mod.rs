@@ -171,6 +171,9 @@ pub trait Model {
         false
     }
 
+    /// Says by how much each column is expected to move in the next fit.
+    fn expect(&mut self, _moves: impl Iterator<Item = f64>) {}
+
     /// Leaves all columns but those of `set` out until it is widened again, so that steps need no pass over them; false
     /// where it cannot.
     fn narrow(&mut self, _set: &[usize]) -> bool {

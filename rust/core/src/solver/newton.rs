@@ -69,8 +69,8 @@ const SUM_ROUNDING: f64 = 1e-13;
 const FELL: f64 = 1e-9;
 /// Steps without progress after which the loop gives up.
 const STALLS: usize = 3;
-/// What a descent on a local model leaves of its first moves: Newton's method squares what it is given. The polish, which
-/// is the last to give it, leaves the root of the tolerance, within these bounds.
+/// What a descent on a local model leaves of its first moves: Newton's method squares what it is given. The last one leaves
+/// what the gap asks for, within these bounds.
 const COARSE: f64 = 5e-2;
 const FINEST: f64 = 1e-6;
 /// Columns that join a working set at once, at least.
@@ -87,9 +87,13 @@ impl Stop<'_> {
         Self { max_iter: self.max_iter.saturating_sub(n_iter), ..*self }
     }
 
-    /// What a descent of the polish leaves.
-    fn fine(&self) -> f64 {
-        self.tol.sqrt().clamp(FINEST, COARSE)
+    /// What a descent leaves that takes a fit from this gap to one that needs no polish: a gap falls with the square of the
+    /// moves.
+    fn fine(&self, gap: f64, objective: f64) -> f64 {
+        /// Part of what would do if all moves were as far as the longest.
+        const SURE: f64 = 0.3;
+        let left = POLISH * self.allowed(objective) / gap;
+        (SURE * left.sqrt()).clamp(FINEST, COARSE)
     }
 
     fn at(&self, tol: f64, objective: f64) -> f64 {
@@ -147,7 +151,7 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
                 None => {
                     let set = working_set(&model.gradient(), penalty, b);
                     let is_last = progress.polished || model.is_quadratic();
-                    step(model, penalty, b, &set, if is_last { stop.fine() } else { COARSE })
+                    step(model, penalty, b, &set, if is_last { stop.fine(gap, objective) } else { COARSE })
                 }
             },
         };

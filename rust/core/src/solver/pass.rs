@@ -9,7 +9,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::sums::Sums;
 use crate::blocks;
-use crate::columns::{Column, combine, correlate_pair};
+use crate::columns::{Column, combine, correlate, correlate_pair};
 use crate::loss::rows::{FEW, Few};
 use crate::loss::{Loss, rows};
 use crate::simd::{largest, multiply, sum, sum_abs};
@@ -36,6 +36,8 @@ pub struct Pass<'a, L> {
     pub share: f64,
     /// Whether `Z' Omega W Z` is wanted; of sparse columns it never is.
     pub with_gram: bool,
+    /// Whether `Z' Omega W 1` is: only an intercept asks for it. Where all products are made in one pass it costs nothing.
+    pub with_cross: bool,
 }
 
 /// Step, eta, residuals and curvatures, a value a row.
@@ -68,8 +70,12 @@ impl<L: Loss> Pass<'_, L> {
         let (mut pull, mut weights) = (vec![0.0; eta.len()], vec![0.0; eta.len()]);
         multiply(residual, self.omega, &mut pull);
         multiply(curvature, self.omega, &mut weights);
-        let (slope, cross) = correlate_pair(self.columns, &pull, &weights);
-        let k = slope.len();
+        let k = self.columns.len();
+        let (slope, cross) = if self.with_cross {
+            correlate_pair(self.columns, &pull, &weights)
+        } else {
+            (correlate(self.columns, &pull), vec![0.0; k])
+        };
         let mut sums = Sums {
             value,
             pull: sum(&pull),
@@ -338,6 +344,7 @@ mod tests {
             direction: Some((&[], shift)),
             share: 1.0,
             with_gram: false,
+            with_cross: true,
         };
         let sums = pass.run(out.each_mut().map(|out| &mut out[..]));
         assert!((sums.value - Poisson.terms(1.0, 0.0).value).abs() < 1e-15 && sums.largest_eta == 0.0);
@@ -382,6 +389,7 @@ mod tests {
                 direction: Some((d, 0.1)),
                 share: 0.5,
                 with_gram: true,
+                with_cross: true,
             };
             let sums = pass.run(out.each_mut().map(|out| &mut out[..]));
             let apart = pass.run_apart(out.clone().each_mut().map(|out| &mut out[..]));

@@ -4,7 +4,7 @@
 //! intercept has been eliminated multiply as `G d = q' (q d) - mean (mean' d) / W`, whatever their shifts; without an
 //! intercept there are no shifts and `G d = q' (q d)`. An update of a column costs two passes over its stored values.
 
-use super::separable::is_held;
+use super::separable::{is_held, kink_between};
 use super::sweeps::{Sweeps, descend};
 use crate::columns::{Column, stored_dot};
 use crate::penalty::ScaledPenalty;
@@ -28,6 +28,19 @@ pub(super) struct Local<'a> {
     pub penalty: &'a ScaledPenalty,
     /// The start a.
     pub start: &'a [f64],
+    /// The move from there that is expected of each column; empty where none is.
+    pub expected: &'a [f64],
+}
+
+impl Local<'_> {
+    /// Where column j may be, between the kinks next to its start.
+    pub(super) fn guess(&self, j: usize) -> f64 {
+        let (start, to) = (self.start[j], self.start[j] + self.expected[j]);
+        if is_held(self.penalty, j, start) {
+            return start;
+        }
+        kink_between(self.penalty, j, start, to).unwrap_or(to)
+    }
 }
 
 /// A column on the rows with their weights.
@@ -77,7 +90,7 @@ impl<'a> RowDescent<'a> {
 
     /// The minimiser, until moves are about the part `accuracy` of the first ones.
     pub(super) fn goal(mut self, accuracy: f64) -> Vec<f64> {
-        descend(&mut self, accuracy);
+        descend(&mut self, accuracy, None);
         self.position.truncate(self.columns.len());
         self.position
     }
@@ -158,6 +171,7 @@ mod tests {
                 slope: &slope,
                 penalty: &penalty,
                 start: &start,
+                expected: &[],
             };
             let b = RowDescent::new(local).unwrap().goal(1e-13);
             let mut rest = slope.clone();

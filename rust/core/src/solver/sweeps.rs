@@ -33,10 +33,14 @@ pub(super) trait Sweeps {
     fn n_coordinates(&self) -> usize;
 }
 
-/// Sweeps until one moves no unit by more than the part `accuracy` of the first sweep's longest move.
-pub(super) fn descend(problem: &mut impl Sweeps, accuracy: f64) {
+/// Sweeps until one moves no unit by more than the part `accuracy` of the first sweep's longest move. After that one it goes
+/// on from the position that is `guessed`, if that is the lower one.
+pub(super) fn descend(problem: &mut impl Sweeps, accuracy: f64, guessed: Option<Vec<f64>>) {
     let all: Vec<usize> = (0..problem.n_units()).collect();
     let enough = accuracy * sweep(problem, &all);
+    if let Some(guessed) = guessed {
+        lower(problem, guessed);
+    }
     let mut left = MAX_SWEEPS;
     loop {
         let active: Vec<usize> = all.iter().copied().filter(|&unit| !problem.is_idle(unit)).collect();
@@ -62,9 +66,15 @@ fn sweep(problem: &mut impl Sweeps, units: &[usize]) -> f64 {
 }
 
 fn extrapolate(problem: &mut impl Sweeps, past: &[Vec<f64>]) {
-    let Some(further) = combine(past, problem.n_coordinates()) else { return };
+    if let Some(further) = combine(past, problem.n_coordinates()) {
+        lower(problem, further);
+    }
+}
+
+/// Moves to another position, unless that is a higher one.
+fn lower(problem: &mut impl Sweeps, other: Vec<f64>) {
     let before = problem.objective();
-    let here = std::mem::replace(problem.position(), further);
+    let here = std::mem::replace(problem.position(), other);
     let after = problem.objective();
     if after.is_nan() || after >= before {
         *problem.position() = here;

@@ -221,8 +221,9 @@ impl<'a, L: Loss> Glm<'a, L> {
 
     /// Takes the rows to a share of a step from their origin: of the one made of this direction, or of the prepared one.
     fn pass(&mut self, direction: Option<(&[f64], f64)>, share: f64, with_gram: bool) {
-        let Self { loss, columns, y, omega, origin, step, eta, residual, curvature, .. } = self;
-        let pass = Pass { loss: *loss, columns, y, omega, origin, direction, share, with_gram };
+        let Self { loss, columns, y, omega, origin, step, eta, residual, curvature, fit_intercept, .. } = self;
+        let with_cross = *fit_intercept;
+        let pass = Pass { loss: *loss, columns, y, omega, origin, direction, share, with_gram, with_cross };
         self.sums = pass.run([step, eta, residual, curvature]);
         (self.share, self.is_correlated) = (share, true);
     }
@@ -320,6 +321,10 @@ impl<'a, L: Loss> Model for Glm<'a, L> {
 
     fn leap(&mut self, penalty: &ScaledPenalty, b: &mut [f64], _tol: f64) -> Option<bool> {
         self.leap_on_pack(penalty, b)
+    }
+
+    fn expect(&mut self, moves: impl Iterator<Item = f64>) {
+        self.note_expected(moves);
     }
 
     fn narrow(&mut self, set: &[usize]) -> bool {

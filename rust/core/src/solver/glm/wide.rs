@@ -10,7 +10,7 @@ use crate::penalty::ScaledPenalty;
 use crate::solver::dense::{DenseDescent, TurnedRows, is_served};
 use crate::solver::rows::{Local, RowDescent};
 use crate::solver::separable::Packed;
-use crate::solver::{GRAM_LIMIT, Model};
+use crate::solver::{FUSED, GRAM_LIMIT, Model};
 
 /// What a model of many columns keeps.
 #[derive(Clone, Default)]
@@ -19,6 +19,8 @@ pub(super) struct Wide<'a> {
     outside: Option<(Vec<Column<'a>>, Vec<usize>)>,
     /// Under a loss of curvature 1: Gram matrix of the columns that were ever wanted, and blocks by their first column.
     pack: Packed,
+    /// The move of each column that the next descent is told to expect.
+    expected: Vec<f64>,
     turned: BTreeMap<usize, Arc<TurnedRows>>,
 }
 
@@ -44,8 +46,9 @@ impl<'a, L: Loss> Glm<'a, L> {
         if self.fit_intercept {
             self.eliminate(total, set.iter().map(|&j| self.sums.cross(j)).collect(), &mut slope);
         }
+        let expected = self.expected_on(set);
         let (columns, weights, centred) = (columns.as_slice(), weights.as_slice(), self.fit_intercept);
-        let local = Local { columns, weights, centred, slope: &slope, penalty, start };
+        let local = Local { columns, weights, centred, slope: &slope, penalty, start, expected: &expected };
         let goal = if columns.iter().all(Column::is_sparse) {
             if !penalty.is_descended() {
                 return None;
@@ -94,9 +97,29 @@ impl<'a, L: Loss> Glm<'a, L> {
         Some(regular)
     }
 
+    /// Takes a note of the moves that a fit is expected to begin with, where it has many columns.
+    pub(super) fn note_expected(&mut self, moves: impl Iterator<Item = f64>) {
+        self.wide.expected.clear();
+        if self.columns.len() > FUSED {
+            self.wide.expected.extend(moves);
+        }
+    }
+
+    /// The moves that are expected of columns of `set`, once.
+    fn expected_on(&mut self, set: &[usize]) -> Vec<f64> {
+        let expected = std::mem::take(&mut self.wide.expected);
+        let of = |&j: &usize| expected[self.place_of(j)];
+        if expected.is_empty() { expected } else { set.iter().map(of).collect() }
+    }
+
+    /// Number of a column among all of them.
+    fn place_of(&self, j: usize) -> usize {
+        self.wide.outside.as_ref().map_or(j, |(_, places)| places[j])
+    }
+
     /// The rows of a block of columns of `set`; once for a path where their weights do not change.
     fn turn(&mut self, set: &[usize], members: &[usize], scale: Vec<f64>, local: Local<'_>) -> Option<Arc<TurnedRows>> {
-        let first = self.wide.outside.as_ref().map_or(set[members[0]], |(_, places)| places[set[members[0]]]);
+        let first = self.place_of(set[members[0]]);
         let kept = self.wide.turned.get(&first).filter(|kept| L::IS_SQUARE && kept.len() == members.len());
         if let Some(kept) = kept {
             return Some(kept.clone());

@@ -87,11 +87,24 @@ impl Factor {
             let (before, rest) = columns.split_at_mut(q * stride);
             self.take(before, &mut rest[..=k + q])
         });
-        if !whole {
+        if whole {
+            self.write_rows(k, &columns);
+        } else {
             self.truncate(k);
         }
         self.rhs = columns;
         whole
+    }
+
+    /// Puts the rows of the columns that have been taken from the k-th on into place, all of them at once: the columns lie
+    /// far apart in memory.
+    fn write_rows(&mut self, k: usize, rows: &[f64]) {
+        let stride = self.stride;
+        self.below.resize(self.k * stride, 0.0);
+        for (p, column) in self.below.chunks_exact_mut(stride).enumerate() {
+            let out = column[k.max(p + 1)..self.k].iter_mut();
+            out.zip(rows.chunks_exact(stride).skip((p + 1).saturating_sub(k))).for_each(|(out, row)| *out = row[p]);
+        }
     }
 
     /// Takes a column that has met all but the last ones, which are those `before`.
@@ -105,10 +118,8 @@ impl Factor {
         if pivot.is_nan() || pivot <= 0.0 {
             return false;
         }
-        self.below.chunks_exact_mut(stride).zip(&*column).for_each(|(out, value)| out[at] = *value);
         self.shares.push(pivot / column[at]);
         self.inverse.push(pivot.recip());
-        self.below.resize((at + 1) * stride, 0.0);
         self.k = at + 1;
         true
     }
@@ -122,6 +133,9 @@ impl Factor {
 
     /// Forgets all columns from the k-th on.
     pub fn truncate(&mut self, k: usize) {
+        if k == self.k {
+            return;
+        }
         self.below.truncate(k * self.stride);
         self.inverse.truncate(k);
         self.shares.truncate(k);

@@ -63,31 +63,44 @@ pub struct Gaussian {
 /// The last two solutions of a path of strengths.
 #[derive(Clone, Default)]
 struct Trail {
-    /// Sum of the weights of the penalty, and the solution: of the one before the last.
-    before: Option<(f64, Vec<f64>)>,
-    /// Sum of the weights of the last one, 0 where there is none.
+    before: Option<Milestone>,
+    /// Sum of the weights of the penalty at the last one, 0 where there is none.
     last: f64,
 }
 
+/// The one before the last.
+#[derive(Clone)]
+struct Milestone {
+    /// Sum of the weights of the penalty.
+    weight: f64,
+    b: Vec<f64>,
+    slope: Vec<f64>,
+}
+
 impl Trail {
-    /// Moves the last solution on in a straight line to a penalty of the same shape: between two kinks the solution is a
-    /// smooth function of the strength. Columns that would meet a kink stay.
-    fn lead(&mut self, penalty: &ScaledPenalty, b: &mut [f64]) {
+    /// Moves the last solution and its slope on in a straight line to a penalty of the same shape: between two kinks the
+    /// solution is a smooth function of the strength. Columns that would meet a kink stay.
+    fn lead(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64], slope: &mut [f64]) {
         let now = sum_abs(&penalty.l1) + sum_abs(&penalty.l2);
         let from = std::mem::replace(&mut self.last, now);
         if now == from || from == 0.0 {
             return;
         }
-        let Some((earlier, before)) = self.before.replace((from, b.to_vec())) else { return };
-        let share = (now - from) / (from - earlier);
+        let here = Milestone { weight: from, b: b.to_vec(), slope: slope.to_vec() };
+        let Some(before) = self.before.replace(here) else { return };
+        let share = (now - from) / (from - before.weight);
         // strengths that are nearly the same say nothing of a direction
         if !(0.0..=2.0).contains(&share) {
             return;
         }
-        for (j, (b, before)) in b.iter_mut().zip(&before).enumerate() {
-            let on = *b + share * (*b - before);
+        slope.iter_mut().zip(&before.slope).for_each(|(s, before)| *s += share * (*s - before));
+        for (j, (b, before)) in b.iter_mut().zip(&before.b).enumerate() {
+            let way = share * (*b - before);
+            let on = *b + way;
             if on * *b > 0.0 && on > penalty.lower[j] && on < penalty.upper[j] && !is_held(penalty, j, *b) {
                 *b = on;
+            } else if way != 0.0 {
+                axpy(way, form.column(j), slope);
             }
         }
     }
@@ -165,9 +178,9 @@ impl Gaussian {
 
     /// To a thousandth of the tolerance: what is left then costs the coefficients fewer digits than that.
     fn leap_on_pack(&mut self, penalty: &ScaledPenalty, b: &mut [f64], tol: f64) -> bool {
-        self.trail.lead(penalty, b);
-        let Self { k, curvature, linear, state, pack, .. } = self;
+        let Self { k, curvature, linear, state, pack, trail, .. } = self;
         let form = form(*k, &curvature.gram, linear);
+        trail.lead(form, penalty, b, &mut state.slope);
         let mut regular = true;
         for _ in 0..MAX_PACKS {
             regular = pack.minimise(form, &state.slope[..*k], penalty, b, (1e-3 * tol).min(1e-11));

@@ -25,12 +25,16 @@ pub(super) const MAX_SWEEPS: usize = 50;
 const CHEAP: usize = 64;
 /// Columns that are not held, for each one that wants to move, from which on none of them is swept over.
 const WAKING: usize = 4;
+/// Rounds that may begin with waking columns alone.
+const WAKES: usize = 10;
 /// Columns that a factor takes up one by one, whatever its size.
 const FEW: usize = 8;
 /// Part of its L1 weight from which on a slope calls a column in: it may want to move at the next solution.
 const NEAR: f64 = 0.9;
 /// Part of what was left that a step may leave to be worth another one.
 const SLOW: f64 = 0.25;
+/// Part of a floor below which steps that have not looked at G stop: rounding is not to lift what is left above it.
+const ENOUGH: f64 = 0.5;
 /// Part of the largest entry of c below which a slope is rounding.
 const ROUNDING: f64 = 1e-15;
 
@@ -59,6 +63,8 @@ pub(super) struct Descent {
     /// Columns of the factor: those that were not held.
     active: Vec<usize>,
     is_active: Vec<bool>,
+    /// What the factor has beside G on the diagonal: the penalty's squares when each column came.
+    squares: Vec<f64>,
     /// Whether each column is not held.
     is_free: Vec<bool>,
     /// Whether the factor is one of G alone.
@@ -120,7 +126,7 @@ impl Descent {
         let mut accuracy: f64 = 1.0;
         let mut regular = true;
         for round in 0..MAX_ROUNDS {
-            let woken = round == 0 && self.wakes_few(form, penalty, b, floor);
+            let woken = round < WAKES && self.wakes_few(form, penalty, b, floor);
             let still = if woken {
                 Arch::new().dispatch(Wake { form, penalty, b, state: self });
                 false
@@ -198,7 +204,7 @@ impl Descent {
             if !self.solve(form, penalty) {
                 return None;
             }
-            let crossed = self.walk(penalty, b);
+            let crossed = self.walk(penalty, b) || self.run_on(penalty, b, left, floor);
             self.place(form, b);
             let now = self.rest(penalty, b);
             if crossed || now <= floor {
@@ -212,6 +218,27 @@ impl Descent {
                 self.rest(penalty, b);
             }
             left = now;
+        }
+    }
+
+    /// More steps after one with a factor `M = A + diag(d)` of another penalty: what a step `s = M^-1 r` leaves of r is
+    /// `r - A s = d s`, without a look at G. True where a column meets a kink.
+    fn run_on(&mut self, penalty: &ScaledPenalty, b: &mut [f64], mut left: f64, floor: f64) -> bool {
+        if !self.is_stale || self.pivot() == 0.0 {
+            return false;
+        }
+        loop {
+            let columns = self.active.iter().zip(&self.squares);
+            self.step.iter_mut().zip(columns).for_each(|(step, (&j, square))| *step *= square - penalty.l2[j]);
+            let now = largest(&self.step);
+            if now.is_nan() || now <= ENOUGH * floor || now > SLOW * left {
+                return false;
+            }
+            left = now;
+            self.factor.solve(&mut self.step);
+            if self.walk(penalty, b) {
+                return true;
+            }
         }
     }
 
@@ -237,6 +264,8 @@ impl Descent {
         self.active.clear();
         self.active.extend((0..form.k).filter(|&j| self.is_free[j]));
         self.is_plain = self.active.iter().all(|&j| penalty.l2[j] == 0.0);
+        self.squares.clear();
+        self.squares.extend(self.active.iter().map(|&j| penalty.l2[j]));
         let active = &self.active;
         self.factor.refresh(active.len(), form.stride, |a, out| {
             let column = form.column(active[a]);
@@ -262,6 +291,8 @@ impl Descent {
         self.is_active.resize(form.k, false);
         self.active.iter().for_each(|&j| self.is_active[j] = true);
         self.active.extend((0..form.k).filter(|&j| self.is_free[j] && !self.is_active[j]));
+        self.squares.truncate(kept);
+        self.squares.extend(self.active[kept..].iter().map(|&j| penalty.l2[j]));
         let Self { active, factor, .. } = self;
         factor.extend(active.len() - kept, |q, out| {
             let column = form.column(active[kept + q]);

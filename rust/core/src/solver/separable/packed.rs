@@ -29,20 +29,23 @@ impl Packed {
     ) -> bool {
         self.is_inside.resize(form.k, false);
         self.linear.resize(form.stride, 0.0);
-        for j in (0..form.k).filter(|&j| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j]) {
-            self.admit(form.stride, j, form.linear[j], |i| form.column(j)[i]);
-        }
-        self.solve(form.stride, penalty, b, floor)
+        let is_called = |j: usize| b[j] != 0.0 || slope[j].abs() >= NEAR * penalty.l1[j];
+        let called: Vec<usize> = (0..form.k).filter(|&j| !self.is_inside[j] && is_called(j)).collect();
+        self.admit(form.stride, &called, |i, j| form.column(j)[i]);
+        self.columns.iter().zip(&mut self.linear).for_each(|(&j, linear)| *linear = form.linear[j]);
+        self.solve(form.stride, slope, penalty, b, floor)
     }
 
-    /// Minimises over the columns of the pack, which are `stride` numbers apart.
-    fn solve(&mut self, stride: usize, penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> bool {
+    /// Minimises over the columns of the pack, which are `stride` numbers apart, from `b`, where the slope is known.
+    fn solve(&mut self, stride: usize, slope: &[f64], penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> bool {
         let k = self.columns.len();
         let local = Form { k, stride, gram: &self.gram, linear: &self.linear[..padded(k)] };
         let penalty = penalty.restrict(&self.columns);
         self.b.clear();
         self.b.extend(self.columns.iter().map(|&j| b[j]));
-        self.state.place(local, &self.b);
+        self.state.slope.clear();
+        self.state.slope.extend(self.columns.iter().map(|&j| slope[j]));
+        self.state.slope.resize(padded(k), 0.0);
         let regular = self.state.minimise(local, &penalty, &mut self.b, floor);
         self.columns.iter().zip(&self.b).for_each(|(&j, value)| b[j] = *value);
         regular
@@ -61,19 +64,19 @@ impl Packed {
         }
     }
 
-    /// Takes column j in, with its entry of c and its products with the columns of the pack and itself.
-    fn admit(&mut self, stride: usize, j: usize, linear: f64, mut product: impl FnMut(usize) -> f64) {
-        if std::mem::replace(&mut self.is_inside[j], true) {
-            return;
-        }
+    /// Takes columns in; `product(i, j)` is an entry of G, j a new column. Those that are there get all new entries at once:
+    /// they lie far apart in memory.
+    fn admit(&mut self, stride: usize, called: &[usize], mut product: impl FnMut(usize, usize) -> f64) {
         let m = self.columns.len();
-        self.linear[m] = linear;
-        self.columns.push(j);
-        self.gram.resize((m + 1) * stride, 0.0);
+        called.iter().for_each(|&j| self.is_inside[j] = true);
+        self.columns.extend_from_slice(called);
+        self.gram.resize(self.columns.len() * stride, 0.0);
         for (a, &i) in self.columns.iter().enumerate() {
-            let product = product(i);
-            self.gram[a * stride + m] = product;
-            self.gram[m * stride + a] = product;
+            for (q, &j) in called.iter().enumerate().skip(a.saturating_sub(m)) {
+                let product = product(i, j);
+                self.gram[a * stride + m + q] = product;
+                self.gram[(m + q) * stride + a] = product;
+            }
         }
     }
 
@@ -95,14 +98,14 @@ impl Packed {
         if self.columns.len() + called.len() > room {
             return None;
         }
-        called.iter().for_each(|&j| self.admit(stride, j, 0.0, |i| product(i, j)));
+        self.admit(stride, &called, &mut product);
         // c is what the slope at b says: its digits are those of the rows
         for (m, &j) in self.columns.iter().enumerate() {
             let column = &self.gram[m * stride..];
             let along = self.columns.iter().zip(column).map(|(&i, g)| g * b[i]).sum::<f64>();
             self.linear[m] = slope[j] + along;
         }
-        Some(self.solve(stride, penalty, b, 0.0))
+        Some(self.solve(stride, slope, penalty, b, 0.0))
     }
 
     /// Columns of the pack.

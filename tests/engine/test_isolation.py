@@ -335,6 +335,34 @@ def test_ctrl_c_is_answered(name):
     assert seconds < 0.25 + 0.25
 
 
+AFTERWARDS = """
+start = seen = time.process_time()
+quiet = 0
+while quiet < 5:
+    time.sleep(0.1)
+    now = time.process_time()
+    quiet, seen = (quiet + 1 if now - seen < 0.03 else 0), now
+print(seen - start, flush=True)
+"""
+
+
+@linux_only
+def test_nothing_is_computed_long_after_ctrl_c():
+    """Seconds of the processor, which other work does not change, until the threads that were told to stop are idle."""
+    run = {"n": 20000, "p": 200, "loss": "squared", "penalty": "l1", "n_alphas": 2000, "threads": 2, "sign": ""}
+    process = run_python(LONG.format(**run, subsets="[range(200)] * 400") + AFTERWARDS)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(2.0)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "interrupted\n"
+        seconds = float(process.stdout.readline())
+    finally:
+        process.kill()
+        process.communicate()
+    assert seconds < 1.0
+
+
 ABSURD = {
     "coefficients": "solve(np.ones((2, 10_000)), [0.0, 1.0], subsets=[[0]] * 50_000, alphas=np.ones(100_000))",
     "scores": "solve(np.eye(20), np.arange(20.0), subsets=[[0]] * 20_000, alphas=np.ones(10**5), keep='scores')",

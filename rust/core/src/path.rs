@@ -1,7 +1,7 @@
 //! One cell: a path of strengths from the largest to the smallest, each fit starting from the last.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::design::Design;
@@ -187,6 +187,11 @@ impl Work<'_> {
         Stop { tol: self.settings.tol, max_iter: self.settings.max_iter, null_objective, cancel: self.cancel }
     }
 
+    /// Whether nobody waits for the fits any more: those that are missing then are thrown away with the others.
+    fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+
     fn path(&self, mut fitter: impl Fitter) -> Path {
         let mut b = vec![0.0; fitter.n_coordinates()];
         let unit = self.frame.penalty(1.0);
@@ -219,7 +224,7 @@ impl Work<'_> {
         let mut fits: Vec<Option<Fit>> = vec![None; alphas.len()];
         let mut penalty = unit.clone();
         let mut before = b.clone();
-        for (at, &i) in order.iter().enumerate() {
+        for (at, &i) in order.iter().enumerate().take_while(|_| !self.is_cancelled()) {
             // coefficients are nearly linear in the strength as long as none reaches or leaves 0
             if at > 1 {
                 let ratio = (alphas[i] - alphas[order[at - 1]]) / (alphas[order[at - 1]] - alphas[order[at - 2]]);
@@ -251,7 +256,7 @@ impl Work<'_> {
         };
         let mut path = Continuation::new(fitter, b, alpha_max);
         let mut fits: Vec<Option<Fit>> = vec![None; alphas.len()];
-        for &i in order {
+        for &i in order.iter().take_while(|_| !self.is_cancelled()) {
             let start = Instant::now();
             let (mut fitter, b, report) = path.fit(&concave, alphas[i], *stop);
             let mut tangent = concave.bounds.clone();
@@ -270,7 +275,7 @@ impl Work<'_> {
         self.level(penalty, b);
         let unsure = report.status == Status::MaxIter;
         let few_digits = fitter.mean_loss() < DIGITS * self.target_square;
-        if fitter.is_condensed() && (report.ill_conditioned || unsure || few_digits) {
+        if fitter.is_condensed() && !self.is_cancelled() && (report.ill_conditioned || unsure || few_digits) {
             return self.fit_on_rows(penalty, b, &stop.after(report.n_iter), start);
         }
         let squared = matches!(self.cell.loss, LossKind::Squared(_)) && b.len() <= GRAM_LIMIT;

@@ -18,12 +18,28 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BUDGETS", "Case", "Contender", "Outcome", "installed", "thread_scaling", "time_case", "versions"]
+__all__ = [
+    "BUDGETS",
+    "PATIENCE",
+    "VALID_SCALING",
+    "Case",
+    "Contender",
+    "Outcome",
+    "installed",
+    "quiet_moment",
+    "thread_scaling",
+    "time_case",
+    "versions",
+]
 
 #: Runs of everything that is quick.
 RUNS = 5
 #: Seconds that the runs of one contender may take together once it has run.
 BUDGETS = {"full": 8.0, "quick": 0.8}
+#: Scaling of plain arithmetic on two threads below which a run says little about two threads.
+VALID_SCALING = 1.9
+#: Seconds that a case may wait until two threads are to be had.
+PATIENCE = {"full": 5.0, "quick": 0.3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +178,19 @@ def _stat(path: Path) -> list[str]:
 
 def _ticks(stat: Sequence[str]) -> int:
     return int(stat[2]) + int(stat[3])
+
+
+def quiet_moment(patience: float = PATIENCE["full"]) -> float:
+    """Wait some seconds at most for two threads that do twice as much as one; the best scaling that was seen.
+
+    Other work on the machine comes and goes: what starts right after a good answer has the second thread.
+    """
+    end, best = time.perf_counter() + patience, 0.0
+    while True:
+        best = max(best, thread_scaling())
+        if best >= VALID_SCALING or time.perf_counter() > end:
+            return best
+        time.sleep(0.05)
 
 
 def thread_scaling() -> float:

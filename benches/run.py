@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from harness import BUDGETS, Case, Outcome, thread_scaling, time_case, versions
+from harness import BUDGETS, PATIENCE, VALID_SCALING, Case, Outcome, quiet_moment, time_case, versions
 
 HERE = Path(__file__).parent
-#: Scaling of plain arithmetic on two threads below which a run says little about two threads.
-VALID_SCALING = 1.9
 
 
 def main() -> None:
@@ -37,21 +35,21 @@ def main() -> None:
             start = time.perf_counter()
             for case in importlib.import_module(path.stem).cases(size):
                 cases.append(case)
-                rows += _timed(case, BUDGETS[size])
+                rows += _timed(case, size)
             print(f"{path.stem}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
     table = pd.DataFrame(rows)
     arguments.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(arguments.out / "workloads.csv", index=False)
     _chart(table, arguments.out / "workloads.png")
     print(_printed(table))
-    print("\n`~` extrapolated from a seeded share; `!` plain arithmetic on two threads scaled below 1.9 just before.")
+    print("\n`~` extrapolated from a seeded share; `!` plain arithmetic on two threads never reached 1.9 just before.")
     print(", ".join(f"{name} {version}" for name, version in versions(cases).items()))
     print(f"{arguments.out}/workloads.csv, {arguments.out}/workloads.png")
 
 
-def _timed(case: Case, budget: float) -> list[dict[str, Any]]:
-    scaling = thread_scaling()
-    ours, *peers = time_case(case, budget)
+def _timed(case: Case, size: str) -> list[dict[str, Any]]:
+    scaling = quiet_moment(PATIENCE[size])
+    ours, *peers = time_case(case, BUDGETS[size])
     fastest = min((peer.wall for peer in peers), default=math.nan)
     return [_row(case, ours, peer, scaling, fastest) for peer in peers] or [_row(case, ours, None, scaling, fastest)]
 

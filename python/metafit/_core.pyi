@@ -113,6 +113,9 @@ def run_cells(
     n_threads: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> Fits: ...
+def run_single(
+    x: Any, y: Any, recipe: Recipe, alpha: float, tol: float, max_iter: int
+) -> tuple[Fits, _Floats, _Floats, _Floats | None] | None: ...
 def subset_errors(
     table: Table,
     rows: _Ragged,

@@ -109,6 +109,8 @@ def learner_checks() -> tuple[Callable[[Learner], None], ...]:
         check_same_input_same_ranking,
         check_pickles,
         check_holes_and_failures,
+        check_nothing_is_filled,
+        check_a_task_added_and_removed_leaves_no_trace,
         check_other_tasks_order_does_not_matter,
         check_failing_gains_nothing,
         check_never_attempted_comes_last,
@@ -216,6 +218,35 @@ def check_holes_and_failures(learner: Learner) -> None:
     one = fitted(learner, scores, descriptions)
     for task in descriptions.index[:5]:
         _assert_ranks(one.rank(descriptions.loc[task]), scores.strategies.index.to_list())
+
+
+def check_nothing_is_filled(learner: Learner) -> None:
+    """Of a table without 30% of its cells, drawn at random, those that are left alone are learned from."""
+    scores, descriptions = make_scores(holes=0.3)
+    one = fitted(learner, scores, descriptions)
+    names = scores.strategies.index.to_list()
+    for task in descriptions.index[:5]:
+        ranking = one.rank(descriptions.loc[task])
+        _assert_ranks(ranking, names)
+        assert np.isfinite(ranking.expected_loss).all(), "every strategy was attempted somewhere"
+    if hasattr(one, "regret_"):
+        np.testing.assert_array_equal(np.isnan(one.regret_), scores.matrix().isna(), "a hole was filled")
+    if hasattr(one, "coverage_"):
+        np.testing.assert_allclose(one.coverage_, scores.matrix().notna().mean(), err_msg="holes must not count")
+
+
+def check_a_task_added_and_removed_leaves_no_trace(learner: Learner) -> None:
+    """Restore every figure, to the last bit, when a task that joined leaves again."""
+    whole, descriptions = make_scores(holes=0.2)
+    guest = whole.tasks.index[17]
+    before = whole.without_tasks([guest])
+    after = before.join(whole.only_tasks([guest])).without_tasks([guest])
+    one, two = fitted(learner, before, descriptions), fitted(learner, after, descriptions)
+    for task in (guest, *descriptions.index[:3]):
+        first, second = one.rank(descriptions.loc[task]), two.rank(descriptions.loc[task])
+        assert first.strategies == second.strategies, "a task that left still changes the order"
+        np.testing.assert_array_equal(first.expected_loss, second.expected_loss)
+        np.testing.assert_array_equal(first.std, second.std)
 
 
 def check_other_tasks_order_does_not_matter(learner: Learner) -> None:

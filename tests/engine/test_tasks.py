@@ -1,5 +1,6 @@
 """Many tasks in one call are what they are in calls of their own, to the last bit."""
 
+import gc
 import pickle
 
 import numpy as np
@@ -165,3 +166,18 @@ def test_solutions_can_be_stored():
     same_bits(pickle.loads(pickle.dumps(solution)), solution)
     with pytest.raises(AttributeError, match="cannot assign"):
         solution.coef = 1
+
+
+def test_a_stream_drops_its_tables_before_it_reads_on(monkeypatch):
+    """What lazy tasks hold in memory does not grow with their number."""
+    monkeypatch.setattr(tasks_module, "_CALL_FITS", 10)
+    alive = []
+
+    def tasks():
+        for seed in range(60):
+            alive.append(sum(isinstance(thing, Table) for thing in gc.get_objects()))
+            rng = np.random.default_rng(seed)
+            yield rng.normal(size=(20, 2)), rng.normal(size=20)
+
+    assert sum(len(part) for part in stream_tasks(tasks(), alphas=0.1)) == 60
+    assert max(alive) - alive[0] <= 12

@@ -142,3 +142,16 @@ def test_an_evaluation_is_compared_by_families():
     assert set(evaluation.compare().mean_ranks.index) == set(blocks)
     with pytest.raises(ValueError, match="budget=3"):
         evaluation.blocks(budget=3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ranks_and_differences_are_those_of_autorank(seed):
+    autorank = pytest.importorskip("autorank")
+    values = table(seed, n=20, k=5, digits=3)
+    theirs = autorank.autorank(values, alpha=0.05, order="ascending", force_mode="nonparametric")
+    assert theirs.omnibus == "friedman"
+    ours = compare(values, posthoc="nemenyi")
+    assert ours.p_value == pytest.approx(theirs.pvalue)
+    assert ours.critical_difference == pytest.approx(theirs.cd, rel=2e-3)  # they look the quantile up in a table
+    ranks = theirs.rankdf["meanrank"]
+    np.testing.assert_allclose(ours.mean_ranks[ranks.index], ranks)

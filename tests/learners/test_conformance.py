@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -70,7 +72,30 @@ class Moody(SingleBest):
         return type(advice)(self._rng.permutation(advice.order), advice.expected, advice.std)
 
 
-@pytest.mark.parametrize("broken", [Upside, Forgetful, Writer, Partial, Moody])
+class Filler(SingleBest):
+    """Puts a guess where nothing was measured."""
+
+    def fit(self, scores, descriptions=None):
+        super().fit(scores, descriptions)
+        self.regret_ = np.nan_to_num(self.regret_, nan=0.5)
+        return self
+
+
+class Elephant(SingleBest):
+    """Remembers the guests of an earlier table."""
+
+    _met: ClassVar[set[str]] = set()
+
+    def fit(self, scores, descriptions=None):
+        super().fit(scores, descriptions)
+        self._met.update(self.tasks_)
+        self.mean_regret_ = self.mean_regret_ + 1e-12 * len(self._met - set(self.tasks_))
+        self.criterion_ = self.mean_regret_
+        Elephant._met = Elephant._met | {f"fit {len(Elephant._met)}"}
+        return self
+
+
+@pytest.mark.parametrize("broken", [Upside, Forgetful, Writer, Partial, Moody, Filler, Elephant])
 def test_broken_learners_are_caught(broken):
     with pytest.raises(AssertionError):
         check_learner(broken())

@@ -11,8 +11,8 @@ from scipy.integrate import quad
 from scipy.stats import multivariate_normal, norm
 
 from metafit.learners import Factorization, Portfolio
-from metafit.learners.belief import Belief, Levels
-from metafit.learners.factor_model import FactorModel
+from metafit.learners.belief import Belief, Levels, _drawn
+from metafit.learners.factor_model import FactorModel, _first_axes
 from metafit.learners.task_mixture import ClippedSquare, TaskMixture
 from metafit.scores import Scores
 from metafit.testing import make_scores
@@ -312,3 +312,25 @@ def test_the_number_of_factors_can_be_given():
     learner = Factorization(n_factors=5).fit(Scores.from_matrix(losses))
     assert learner.model_.loadings.shape == (40, 5)
     assert len(learner.rank(observed={"3": 0.4, "5": 0.3})) == 40
+
+
+def test_drawn_components_stand_for_all():
+    rng = np.random.default_rng(0)
+    share = rng.dirichlet(np.ones(5000))
+    values = np.sort(rng.random(5000))
+    kept, drawn = _drawn(np.arange(5000), share, 400)
+    assert len(kept) <= 400
+    assert drawn.sum() == pytest.approx(1)
+    assert drawn @ values[kept] == pytest.approx(share @ values, abs=2 / 400)
+    few = _drawn(np.array([3, 7]), np.array([0.25, 0.75]), 2)
+    np.testing.assert_array_equal(few, [[3, 7], [0.25, 0.75]])
+
+
+@pytest.mark.parametrize("shape", [(30, 12), (12, 30), (9, 9)])
+def test_first_axes_are_those_of_the_singular_value_decomposition(shape):
+    rows = np.random.default_rng(0).normal(size=shape)
+    squares, axes = _first_axes(rows, 5)
+    _, singular, theirs = np.linalg.svd(rows, full_matrices=False)
+    np.testing.assert_allclose(squares, singular[:5] ** 2)
+    np.testing.assert_allclose(np.abs((axes * theirs[:5]).sum(axis=1)), 1)
+    assert _first_axes(rows, 0)[1].shape == (0, shape[1])

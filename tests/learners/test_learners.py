@@ -302,3 +302,34 @@ def test_only_candidates_meet_in_duels():
     assert learner.rank(about.iloc[0]).strategies[:2] in (tuple(learner.candidates_), tuple(learner.candidates_[::-1]))
     with pytest.raises(ValueError, match="n_candidates"):
         Pairwise(n_candidates=1).fit(scores, about)
+
+
+@pytest.mark.parametrize("learner", [NearestTasks(n_neighbors=8, size=1), Regression(n_trees=15, size=1)])
+def test_what_would_come_first_without_the_named_is_what_their_weights_say(learner):
+    scores, about = make_scores(60, 8, random_state=3)
+    regret, said = scores.regret(), set()
+    learner.fit(scores, about)
+    for task in about.index:
+        ranking = learner.rank(about.loc[task])
+        weights = pd.Series(learner._weights(about.loc[[task]].to_numpy())[0], index=learner.tasks_)
+        weights[ranking.neighbours.index[:5]] = 0.0
+        if weights.sum() > 0:
+            instead = regret.mul(weights, axis=0).sum().idxmin()
+            would = "would still come first" if instead == ranking[0] else "would come first"
+            assert ranking.reasons[-1] == f"without these 5 tasks {instead} {would}"
+            said.add(would)
+    assert len(said) == 2
+
+
+def test_the_named_tasks_decide_far_more_than_others():
+    learner = NearestTasks(n_neighbors=10, size=1)
+    scores, about = make_scores(80, 8, noise=0.1, random_state=5)
+    rng = np.random.default_rng(0)
+    flips = {"named": 0, "random": 0}
+    for task in about.index[:25]:
+        known = scores.without_tasks([task])
+        ranking = learner.fit(known, about).rank(about.loc[task])
+        without = {"named": ranking.neighbours.index[:5], "random": rng.choice(learner.tasks_, 5, replace=False)}
+        for what, tasks in without.items():
+            flips[what] += learner.fit(known.without_tasks(tasks), about).rank(about.loc[task])[0] != ranking[0]
+    assert flips["named"] >= max(2 * flips["random"], 5), flips

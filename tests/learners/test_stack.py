@@ -54,13 +54,37 @@ def test_a_stack_follows_what_helps():
     stack = small().fit(scores, about)
     assert not stack.abstains_
     assert stack.chosen_ in ("Regression", "NearestTasks", "mean")
-    assert stack.chosen_ == stack.validation_["regret"].idxmin()
     ranking = stack.rank(about.iloc[7])
     assert not ranking.fallback
     assert ranking.expected_loss[0] == ranking.expected_loss.min()
     assert f"{stack.validation_.loc[stack.chosen_, 'gain']:.3f}" in ranking.reasons[0]
     assert ranking.neighbours["weight"].sum() == pytest.approx(1)
     assert stack.rank(None).fallback
+
+
+def judged(regrets):
+    """A stack of learners a and b that judges their regrets, mean and single best, on tasks left out."""
+    stack = Stack(n_errors=2.0)
+    regret = pd.DataFrame(regrets, index=[f"t{i}" for i in range(len(regrets["a"]))])
+    families = regret.index.to_series()
+    over_mean = gains(regret, families, "mean")
+    stack.validation_ = gains(regret, families).assign(
+        gain_over_mean=over_mean["gain"], error_over_mean=over_mean["error"]
+    )
+    return stack
+
+
+def test_of_equals_none_is_chosen():
+    rng = np.random.default_rng(0)
+    mean = rng.random(100)
+    a, b = mean + 0.3 * rng.normal(size=100), mean + 0.3 * rng.normal(size=100)
+    alike = judged({"a": a, "b": b, "mean": mean, "single best": mean + 1})
+    assert alike.validation_["regret"].idxmin() != "mean"  # by luck
+    assert alike._choice() == "mean"
+    better = judged({"a": mean - 0.2 + 0.1 * rng.normal(size=100), "b": b, "mean": mean, "single best": mean + 1})
+    assert better._choice() == "a"
+    useless = judged({"a": a, "b": b, "mean": mean, "single best": mean + 0.3 * rng.normal(size=100)})
+    assert useless._choice() == "portfolio"
 
 
 def test_a_single_choice_is_that_learner():
@@ -72,6 +96,22 @@ def test_a_single_choice_is_that_learner():
         mine, plain = stack.rank(about.loc[task]), learner.fit(scores, about).rank(about.loc[task])
         assert mine[0] == plain[0]
         pd.testing.assert_frame_equal(mine.to_frame().sort_index(), plain.to_frame().sort_index())
+
+
+def test_it_says_what_would_come_first_without_the_tasks_it_names():
+    scores, about = make_scores(80, 10, random_state=3)
+    stack = Stack([NearestTasks(n_neighbors=8)]).fit(scores, about)
+    said = set()
+    for task in about.index:
+        ranking = stack.rank(about.loc[task])
+        weights = ranking.neighbours["weight"].iloc[5:]  # 8 neighbours, 5 of them named
+        assert len(weights) == 3
+        regret = scores.regret().loc[weights.index]
+        instead = regret.mul(weights, axis=0).sum().idxmin()
+        would = "would still come first" if instead == ranking[0] else "would come first"
+        assert ranking.reasons[-1] == f"without these 5 tasks {instead} {would}"
+        said.add(would)
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize("random_state", range(3))

@@ -12,6 +12,7 @@ from metafit.evaluation import evaluate
 from metafit.learners import NearestTasks, Portfolio
 from metafit.report import (
     CriticalDifferenceDisplay,
+    FrontDisplay,
     HeatMapDisplay,
     RegretCurveDisplay,
     RegretDistributionDisplay,
@@ -20,6 +21,7 @@ from metafit.report import (
     write_report,
 )
 from metafit.report.heat_map import like_by_like
+from metafit.scores import Scores
 from metafit.testing import make_scores
 
 pytest.importorskip("matplotlib")
@@ -36,11 +38,15 @@ def test_report_is_written_whole(measured, tmp_path):
     written = write_report(
         tmp_path / "new" / "folder", *measured, title="A trial", notes=["Measured on made-up tasks."]
     )
-    assert [path.name for path in written] == ["regret.png", "heat_map.png", "evaluation.csv", "summary.md"]
-    for path in written[:2]:
+    kind = measured[0].kinds[0]
+    of_kind = [f"{name}_{kind}.png" for name in ("distribution", "ranks", "win_rates")]
+    pictures = ["regret.png", *of_kind, "front.png", "heat_map.png"]
+    assert [path.name for path in written] == [*pictures, "evaluation.csv", "summary.md"]
+    for path in written[:-2]:
         assert path.read_bytes().startswith(b"\x89PNG")
-    pd.testing.assert_frame_equal(pd.read_csv(written[2]), measured[1].summary(), check_dtype=False)
-    page = written[3].read_text(encoding="utf-8")
+    pd.testing.assert_frame_equal(pd.read_csv(written[-2]), measured[1].summary(), check_dtype=False)
+    page = written[-1].read_text(encoding="utf-8")
+    assert all(f"]({name})" in page for name in pictures)
     assert page.startswith("# A trial\n")
     assert "Measured on made-up tasks." in page
     assert "](regret.png)" in page
@@ -127,3 +133,31 @@ def test_regret_distribution_rises_to_one(measured):
     rows = measured[1].per_task.query("budget == 2 and learner == 'portfolio'").set_index("task")
     expected = rows["normalized_regret"].sort_index()
     pd.testing.assert_series_equal(display.table["portfolio"], expected, check_names=False)
+
+
+def test_front_is_what_nobody_beats(measured):
+    scores, _ = measured
+    display = FrontDisplay.from_scores(scores)
+    table = display.table.droplevel("kind")
+    assert len(table) == len(scores.strategies)
+    for name, row in table.iterrows():
+        others = table.drop(index=name)
+        at_least = (others["time"] <= row["time"]) & (others["regret"] <= row["regret"])
+        assert row["front"] == (not at_least.any()), name
+    drawn = display.figure_.axes[0].lines[0]
+    np.testing.assert_allclose(drawn.get_xdata(orig=False), table["time"])
+    np.testing.assert_allclose(drawn.get_ydata(orig=False), table["regret"])
+
+
+def test_front_compares_times_within_tasks():
+    frame = pd.DataFrame(
+        {
+            "task": ["small", "small", "large", "large", "large"],
+            "strategy": ["a", "b", "a", "b", "c"],
+            "loss": 0.5,
+            "seconds": [1.0, 2.0, 100.0, 200.0, 150.0],
+        }
+    )
+    table = FrontDisplay.from_scores(Scores.from_frame(frame)).table.droplevel("kind")
+    assert list(table.index) == ["a", "c", "b"]
+    assert table.loc["b", "time"] / table.loc["a", "time"] == pytest.approx(2.0)

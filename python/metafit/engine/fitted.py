@@ -17,11 +17,11 @@ from metafit.engine.exported import estimator_pipeline, linear_pipeline
 from metafit.engine.native import predictions
 from metafit.engine.predicting import probabilities
 from metafit.engine.rows import Floats, FoldRows, Preparation, fill, one_blas_thread
-from metafit.engine.running import outcome, why_not
+from metafit.engine.running import FoldRun, outcome, why_not
 from metafit.strategies.strategy import Strategy
 from metafit.tasks.task import Task
 
-__all__ = ["FittedStrategy", "refit"]
+__all__ = ["FittedStrategy", "fold_model", "refit"]
 
 
 def refit(
@@ -70,7 +70,7 @@ def refit(
         raise ValueError(f"{strategy.name} cannot be fitted on task {task.name!r}: {refusal}")
     with one_blas_thread():
         if strategy.estimator is not None:
-            return _from_estimator(task, strategy, rows)
+            return _from_estimator(task, strategy, outside.fit_estimator(strategy, rows))
         (solved,) = solve_jobs(task, [Job(strategy, rows)], Options(tol, max_iter, n_threads))
     return _from_engine(task, strategy, rows, solved)
 
@@ -263,8 +263,33 @@ def _from_engine(task: Task, strategy: Strategy, rows: FoldRows, solved: Solved)
     )
 
 
-def _from_estimator(task: Task, strategy: Strategy, rows: FoldRows) -> FittedStrategy:
-    fitted = outside.fit_estimator(strategy, rows)
+def fold_model(run: FoldRun) -> FittedStrategy:
+    """Return what was fitted on the training rows of a fold, ready to predict.
+
+    Raises
+    ------
+    ValueError
+        If the run failed.
+
+    Examples
+    --------
+    >>> from metafit.engine.batches import Options
+    >>> from metafit.engine.running import fold_rows, run_folds
+    >>> task = Task(np.arange(6.0)[:, None], 2 * np.arange(6.0))
+    >>> fold = fold_rows(task, 0, (np.arange(4), np.arange(4, 6)))
+    >>> [run] = run_folds(task, [Strategy(loss="squared", alpha=0.0)], [fold], Options())
+    >>> fold_model(run).predict(task.matrix[4:]).round(6)
+    array([ 8., 10.])
+    """
+    task = run.rows.task
+    if isinstance(run.fit, outside.FittedEstimator):
+        return _from_estimator(task, run.strategy, run.fit)
+    if run.fit is None:
+        raise ValueError(f"{run.strategy.name} failed on task {task.name!r}: {run.result.reason}")
+    return _from_engine(task, run.strategy, run.rows, run.fit)
+
+
+def _from_estimator(task: Task, strategy: Strategy, fitted: outside.FittedEstimator) -> FittedStrategy:
     return FittedStrategy(
         strategy=strategy,
         status="not_converged" if fitted.complaint else "ok",

@@ -34,6 +34,7 @@ __all__ = [
     "run_cells",
     "run_exhaustive",
     "run_product",
+    "run_single",
     "two_labels",
 ]
 
@@ -480,6 +481,11 @@ def run_product(
         n_threads=n_threads,
         progress=progress,
     )
+
+
+#: One strength on all of a small table, nothing else being asked: what `run_product` returns, with coefficients,
+#: intercept and the labels of a classification; None where the arrays are not of float64 or cannot be fitted.
+run_single = _core.run_single
 
 
 def _results(

@@ -22,7 +22,7 @@ from metafit.strategies.penalties import Penalty
 from metafit.strategies.strategy import Strategy
 from metafit.tasks.task import Task
 
-__all__ = ["FoldResult", "outcome", "run_strategies", "why_not"]
+__all__ = ["FoldResult", "FoldRun", "fold_rows", "outcome", "run_folds", "run_strategies", "why_not"]
 
 #: What the engine's status means for a comparison. A minimum-norm solution is a solution, and so is a stationary
 #: point where no more can be asked for.
@@ -129,32 +129,53 @@ def run_strategies(
     >>> result.status, round(result.loss, 6), result.n_features
     ('ok', 0.0, 1)
     """
-    folds = [_fold_rows(task, number, split) for number, split in enumerate(splits)]
+    folds = [fold_rows(task, number, split) for number, split in enumerate(splits)]
+    options = Options(tol, max_iter, n_threads)
+    return [run.result for run in run_folds(task, strategies, folds, options)]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldRun:
+    """What came of one strategy on one fold, with the fit itself where there is one."""
+
+    strategy: Strategy
+    rows: FoldRows
+    result: FoldResult
+    fit: Solved | outside.FittedEstimator | None = None
+
+
+def run_folds(task: Task, strategies: Iterable[Strategy], folds: Sequence[FoldRows], options: Options) -> list[FoldRun]:
+    """Do what `run_strategies` does, and keep the fits; folds that were run before know what they learned then."""
     with one_blas_thread():
         begun = [item for strategy in strategies for item in _begin(task, strategy, folds)]
         jobs = [job for job in begun if isinstance(job, Job)]
-        solved = solve_jobs(task, jobs, Options(tol, max_iter, n_threads))
-        results = iter(map(_fold_result, jobs, solved, _sizes(task, jobs, solved)))
-        return [next(results) if isinstance(item, Job) else item for item in begun]
+        solved = solve_jobs(task, jobs, options)
+        results = map(_fold_result, jobs, solved, _sizes(task, jobs, solved))
+        runs = iter(map(_fold_run, jobs, solved, results))
+        return [next(runs) if isinstance(item, Job) else item for item in begun]
 
 
-def _begin(task: Task, strategy: Strategy, folds: Sequence[FoldRows]) -> list[Job | FoldResult]:
+def _fold_run(job: Job, solved: Solved, result: FoldResult) -> FoldRun:
+    return FoldRun(job.strategy, job.rows, result, solved)
+
+
+def _begin(task: Task, strategy: Strategy, folds: Sequence[FoldRows]) -> list[Job | FoldRun]:
     refusal = why_not(task, strategy)
     return [_begin_fold(strategy, fold, rows, refusal) for fold, rows in enumerate(folds)]
 
 
-def _begin_fold(strategy: Strategy, fold: int, rows: FoldRows, refusal: str) -> Job | FoldResult:
-    """Return a job for the engine, or the result where none is needed."""
+def _begin_fold(strategy: Strategy, fold: int, rows: FoldRows, refusal: str) -> Job | FoldRun:
+    """Return a job for the engine, or what came of it where none is needed."""
     if refusal:
-        return FoldResult(strategy.id, fold, "not_applicable", refusal)
+        return FoldRun(strategy, rows, FoldResult(strategy.id, fold, "not_applicable", refusal))
     if rows.problem:
-        return FoldResult(strategy.id, fold, "failed", rows.problem)
+        return FoldRun(strategy, rows, FoldResult(strategy.id, fold, "failed", rows.problem))
     if strategy.estimator is not None:
         return _run_estimator(strategy, fold, rows)
     try:
         rows.columns(strategy.features)
     except Exception as error:
-        return FoldResult(strategy.id, fold, "failed", f"{type(error).__name__}: {error}")
+        return FoldRun(strategy, rows, FoldResult(strategy.id, fold, "failed", f"{type(error).__name__}: {error}"))
     return Job(strategy, rows, fold)
 
 
@@ -202,7 +223,14 @@ def _misfit_groups(task: Task, penalty: Penalty) -> str:
     return ""
 
 
-def _fold_rows(task: Task, number: int, split: Any) -> FoldRows:
+def fold_rows(task: Task, number: int, split: Any) -> FoldRows:
+    """Return the rows of a split.
+
+    Raises
+    ------
+    ValueError
+        If a side is empty.
+    """
     train, test = (split.train, split.test) if isinstance(split, Split) else split
     rows = FoldRows(task, train, test)
     if not (len(rows.train) and len(rows.test)):
@@ -212,13 +240,13 @@ def _fold_rows(task: Task, number: int, split: Any) -> FoldRows:
     return rows
 
 
-def _run_estimator(strategy: Strategy, fold: int, rows: FoldRows) -> FoldResult:
+def _run_estimator(strategy: Strategy, fold: int, rows: FoldRows) -> FoldRun:
     try:
         fitted = outside.fit_estimator(strategy, rows)
         scores = outside.held_out_scores(fitted, rows)
     except Exception as error:  # an estimator may raise anything; the other strategies go on
-        return FoldResult(strategy.id, fold, "failed", f"{type(error).__name__}: {error}")
-    return FoldResult(
+        return FoldRun(strategy, rows, FoldResult(strategy.id, fold, "failed", f"{type(error).__name__}: {error}"))
+    result = FoldResult(
         strategy.id,
         fold,
         "not_converged" if fitted.complaint else "ok",
@@ -228,6 +256,7 @@ def _run_estimator(strategy: Strategy, fold: int, rows: FoldRows) -> FoldResult:
         n_features=len(rows.task.block_names),
         n_columns_used=len(rows.task.columns),
     )
+    return FoldRun(strategy, rows, result, fitted)
 
 
 def _fold_result(job: Job, solved: Solved, sizes: tuple[float, float]) -> FoldResult:

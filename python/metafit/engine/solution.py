@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 #: What is made from the fits when it is asked for.
 LAZY = {*FIGURES, "coef", *(f"fold_{name}" for name in (*FIGURES, "coef")), "scores", "best", "dims"}
 
+_NOTHING: dict[str, Any] = {}
+
 
 class Solution:
     """Fits of `metafit.solve`, with their certificates.
@@ -112,8 +114,10 @@ class Solution:
         column_means: Floats | None = None,
         has_names: bool = False,
         task: int = 0,
+        made: dict[str, Any] | None = None,
     ) -> None:
         self.__dict__.update(
+            made or _NOTHING,
             loss=fits.loss,
             alphas=alphas,
             classes=classes,

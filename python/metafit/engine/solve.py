@@ -13,10 +13,10 @@ import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from metafit.engine.fits import Axes, Fits
-from metafit.engine.native import STATUSES, Table, run_product
+from metafit.engine.native import STATUSES, Table, run_product, run_single
 from metafit.engine.recipes import as_recipe
 from metafit.engine.solution import Solution
-from metafit.engine.validation import as_count, as_matrix, as_row_vector, as_splits, as_subsets, as_target
+from metafit.engine.validation import as_count, as_matrix, as_row_vector, as_splits, as_subsets, as_target, numbered
 from metafit.exceptions import ConvergenceWarning, RankWarning
 from metafit.strategies import losses, penalties
 from metafit.strategies.alphas import L1_RATIO_FLOOR
@@ -147,6 +147,11 @@ def solve(
     """
     loss, penalty = losses.resolve(loss), penalties.resolve(penalty)
     check_options(missing, solver, keep, tol, max_iter, n_threads, folds, groups)
+    is_plain = subsets is None and folds is None and sample_weight is None and offset is None and missing == "error"
+    if is_plain and keep == "coef" and isinstance(alphas, (float, int)) and not penalty.is_per_column:
+        single = _single(X, y, loss, penalty, float(alphas), (solver, fit_intercept, standardize), tol, max_iter)
+        if single is not None:
+            return single
     matrix, names = as_matrix(X, allow_missing=missing == "mean")
     n_rows = matrix.shape[0]
     target = as_target(y, n_rows, loss)
@@ -185,6 +190,29 @@ def solve(
     )
 
 
+def _single(
+    X: Any,
+    y: Any,
+    loss: losses.Loss,
+    penalty: penalties.Penalty,
+    alpha: float,
+    recipe: tuple[str, bool, bool],
+    tol: float,
+    max_iter: int,
+) -> Solution | None:
+    """Solve for one strength on a small table in a single call of the core; None where that takes a second look."""
+    found = run_single(X, y, as_recipe(loss, penalty, 1, *recipe), alpha, tol, max_iter)
+    if found is None:
+        return None
+    core, coef, intercept, classes = found
+    fits = Fits(core, (1, 1, 1, 1), loss, 1, "coef")
+    if not core.all_converged:
+        warn(fits.counts, set(fits.reasons.values()))
+    made = {"coef": coef, "intercept": intercept}
+    return Solution(fits, _ONE_FIT, alphas=alpha, classes=classes, feature_names=numbered(len(coef)), made=made)
+
+
+_ONE_FIT = Axes(subset=False, alpha=False, fold=False, classes=False)
 _MISSING, _KEEP = ("error", "mean"), ("coef", "scores", "best")
 
 

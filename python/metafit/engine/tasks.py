@@ -125,6 +125,7 @@ def stream_tasks(tasks: Iterable[Any], **options: Any) -> Iterator[TaskSolutions
         warn(part.fits.counts, set(part.fits.reasons.values()))
         part.numbers -= part.numbers[0]
         yield TaskSolutions([part])
+        del part
 
 
 @dataclass(eq=False)
@@ -345,8 +346,10 @@ def _parts(tasks: Iterable[Any], request: _Request) -> Iterator[_Part]:
         shapes: dict[tuple[int, ...], list[_Task]] = {}
         for task in chunk:
             shapes.setdefault(task.shape, []).append(task)
-        for alike in shapes.values():
-            yield request.solve(alike)
+        # the tables are dropped before the next ones are read
+        chunk.clear()
+        for shape in list(shapes):
+            yield request.solve(shapes.pop(shape))
 
 
 def _chunks(tasks: Iterator[_Task], request: _Request) -> Iterator[list[_Task]]:

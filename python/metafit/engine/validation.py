@@ -19,7 +19,7 @@ from metafit.engine.native import all_finite, two_labels
 from metafit.strategies.losses import Loss
 from metafit.tasks.frames import refuse_masked, refuse_repeated_names
 
-__all__ = ["Target", "as_count", "as_matrix", "as_row_vector", "as_splits", "as_subsets", "as_target"]
+__all__ = ["Target", "as_count", "as_matrix", "as_row_vector", "as_splits", "as_subsets", "as_target", "numbered"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,7 +65,7 @@ def as_matrix(X: Any, *, allow_missing: bool = False) -> tuple[Any, list[str]]:
     ['x0', 'x1']
     """
     if _is_plain(X, 2) and len(X):
-        return X, _numbered(X.shape[1])
+        return X, numbered(X.shape[1])
     if scipy.sparse.issparse(X):
         return _from_sparse(X)
     refuse_repeated_names(X)
@@ -93,7 +93,7 @@ def _from_sparse(X: Any) -> tuple[Any, list[str]]:
         # the arrays are the caller's
         matrix = matrix.copy()
         matrix.sum_duplicates()
-    names = _numbered(X.shape[1])
+    names = numbered(X.shape[1])
     bad = np.flatnonzero(~np.isfinite(matrix.data))
     if len(bad):
         column = np.searchsorted(matrix.indptr, bad[0], side="right") - 1
@@ -104,7 +104,14 @@ def _from_sparse(X: Any) -> tuple[Any, list[str]]:
     return matrix, names
 
 
-def _numbered(n_columns: int) -> list[str]:
+def numbered(n_columns: int) -> list[str]:
+    """Return names for columns that have none.
+
+    Examples
+    --------
+    >>> numbered(2)
+    ['x0', 'x1']
+    """
     return list(_first_names(n_columns))
 
 
@@ -141,7 +148,7 @@ def _from_array(X: Any) -> tuple[Floats, list[str]]:
         raise ValueError(f"X must be two-dimensional, got shape {array.shape}")
     # the stride of a broadcast array is 0: the numbers are not there yet, and may not fit
     matrix = _to_float(array.copy() if 0 in array.strides and array.size > 1 else array, "X")
-    return matrix, _numbered(matrix.shape[1])
+    return matrix, numbered(matrix.shape[1])
 
 
 def _to_float(array: NDArray[Any], argument: str) -> Floats:

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from metafit import learners
 from metafit.descriptions import describe_task
 from metafit.engine.running import why_not
+from metafit.estimators.ranker import Ranker
 from metafit.exceptions import DriftWarning
 from metafit.knowledge import Knowledge, Likeness
 from metafit.learners import Learner, Ranking
@@ -29,14 +30,15 @@ __all__ = ["Advice", "advise", "static_order"]
 
 @dataclass(frozen=True, eq=False)
 class Advice:
-    """A ranking, and its strategies in the same order."""
+    """A ranking, its strategies in the same order, and who ranks again; None for an order that is fixed."""
 
     ranking: Ranking
     strategies: list[Strategy]
+    ranker: Ranker | None = None
 
 
-def advise(task: Task, knowledge: Any, learner: Learner | None, profile: Profile) -> Advice:
-    """Rank the strategies that can serve a task.
+def advise(task: Task, knowledge: Any, learner: Learner | None, profile: Profile, metric: str | None = None) -> Advice:
+    """Rank the strategies that can serve a task, by a metric if the scores hold it, else by their loss.
 
     Raises
     ------
@@ -50,12 +52,12 @@ def advise(task: Task, knowledge: Any, learner: Learner | None, profile: Profile
         if learner is not None:
             raise ValueError("learner has nothing to learn from: knowledge is None")
         return _without_knowledge(task, profile)
-    known = _part(_unseen(task, Knowledge.of(knowledge)), task.kind, profile)
+    known = _part(_unseen(task, Knowledge.of(knowledge, metric)), task.kind, profile)
     usable = _usable(task, known)
-    description = _described(task, known)
     fitted = _fitted(known) if learner is None else clone(learner).fit(known.scores, known.descriptions)
-    ranking = fitted.rank(description, candidates=list(usable))
-    return Advice(ranking, [usable[name] for name in ranking])
+    ranker = Ranker(fitted, _described(task, known), tuple(usable), known.scores, known.descriptions)
+    ranking = ranker.rank({})
+    return Advice(ranking, [usable[name] for name in ranking], ranker)
 
 
 def static_order(kind: str, profile: Profile = "fast") -> list[Strategy]:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import pandas as pd
 
 from metafit.knowledge import files, tables
-from metafit.scores import Scores
+from metafit.scores import Scores, by_metric
 from metafit.strategies.strategy import Strategy
 from metafit.study import Study
 
@@ -56,13 +56,15 @@ class Knowledge:
         object.__setattr__(self, "scores", tables.canonical(self.scores))
 
     @classmethod
-    def of(cls, source: Any) -> Knowledge:
+    def of(cls, source: Any, metric: str | None = None) -> Knowledge:
         """Return what a source knows.
 
         Parameters
         ----------
         source : "default", path of a study or of saved knowledge, Study, Scores or Knowledge
             "default" is what ships with the package.
+        metric : str, optional
+            Takes the place of the loss where the source holds it: see `metafit.scores.by_metric`. Knowledge holds none.
 
         Raises
         ------
@@ -72,11 +74,11 @@ class Knowledge:
         if isinstance(source, Knowledge):
             return source
         if isinstance(source, str | Path):
-            return cls.load(source)
+            return cls.of(_opened(source), metric)
         if isinstance(source, Study):
-            return cls(source.scores())
+            return cls.of(source.scores(), metric)
         if isinstance(source, Scores):
-            return cls(source)
+            return cls(by_metric(source, metric) if metric is not None and metric in source.cells else source)
         choices = "'default', None, a Knowledge, a Study, the path of one of them, or Scores"
         raise TypeError(f"knowledge must be {choices}, got {type(source).__name__}")
 
@@ -93,11 +95,7 @@ class Knowledge:
         ValueError
             If there is neither, or it is of another format version.
         """
-        if path == "default":
-            return _shipped()
-        if files.is_saved(Path(path)):
-            return cls(files.read(Path(path)))
-        return cls.of(Study(path))
+        return cls.of(_opened(path))
 
     def save(self, path: str | Path) -> None:
         """Write it into a folder: a Parquet file each for cells, tasks, strategies and descriptions.
@@ -203,6 +201,12 @@ class Knowledge:
     def __repr__(self) -> str:
         described = 0 if self.descriptions is None else len(self.descriptions)
         return f"Knowledge({self.scores!r}, {described} described)"
+
+
+def _opened(path: str | Path) -> Knowledge | Study:
+    if path == "default":
+        return _shipped()
+    return Knowledge(files.read(Path(path))) if files.is_saved(Path(path)) else Study(path)
 
 
 @cache

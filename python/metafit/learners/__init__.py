@@ -12,6 +12,7 @@ from metafit.learners.nearest_tasks import NearestTasks
 from metafit.learners.pairwise import Pairwise
 from metafit.learners.portfolio import Portfolio
 from metafit.learners.regression import Regression
+from metafit.learners.runtimes import Runtimes
 from metafit.learners.single_best import SingleBest
 from metafit.learners.stack import Stack
 
@@ -27,6 +28,7 @@ __all__ = [
     "Random",
     "Ranking",
     "Regression",
+    "Runtimes",
     "SingleBest",
     "Stack",
     "default",
@@ -51,7 +53,7 @@ def default() -> Stack:
     Returns
     -------
     Stack
-        Forests and nearest tasks where tasks left out speak for them, else a greedy portfolio; what was observed on the
-        task is followed up by probing.
+        The mean of two kinds of forests where tasks left out speak for it, else a greedy portfolio; what was observed
+        on the task is followed up by probing.
     """
     return Stack()

@@ -19,6 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 from metafit.learners.table import FloatArray, IntArray, RegretTable
 from metafit.scores import Scores, normalized_regret
 
+# tasks that reasons name
+N_NAMED = 5
+
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
@@ -40,6 +43,9 @@ class Ranking:
         The tasks that decided, nearest first: index task, columns ``distance`` and ``weight``.
     fallback : bool
         True if the learner had nothing to say about this task and gave what it would give for any.
+    gain : ndarray of shape (n_strategies,) or None
+        By how much each is expected to lower the best loss observed on the task, in units of the relative loss; 0 for
+        what was observed, None where nothing was or the learner cannot say.
     """
 
     strategies: tuple[str, ...]
@@ -48,6 +54,7 @@ class Ranking:
     reasons: tuple[str, ...] = ()
     neighbours: pd.DataFrame | None = None
     fallback: bool = False
+    gain: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.strategies)
@@ -93,7 +100,7 @@ class Advice:
     order : ndarray of int
         The whole pool, best first.
     expected, std : ndarray of shape (n_strategies,)
-    reasons, neighbours, fallback
+    reasons, neighbours, fallback, gain
         See `Ranking`.
     """
 
@@ -103,6 +110,7 @@ class Advice:
     reasons: tuple[str, ...] = field(default=())
     neighbours: pd.DataFrame | None = None
     fallback: bool = False
+    gain: FloatArray | None = None
 
 
 class BaseLearner(BaseEstimator):  # type: ignore[misc]
@@ -236,7 +244,8 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         unknown = np.full(len(order) - len(seen) - len(learned), np.nan)
         expected = np.concatenate([_observed_regret(seen), advice.expected[known], unknown])
         std = np.concatenate([np.zeros(len(seen)), advice.std[known], unknown])
-        return Ranking(tuple(order), expected, std, advice.reasons, advice.neighbours, advice.fallback)
+        gain = None if advice.gain is None else np.concatenate([np.zeros(len(seen)), advice.gain[known], unknown])
+        return Ranking(tuple(order), expected, std, advice.reasons, advice.neighbours, advice.fallback, gain)
 
     def _positions(self, names: Iterable[str]) -> IntArray:
         """Give the positions of those names that are known."""
@@ -249,8 +258,18 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         columns = {"distance": 1 - weights[order] / weights.max(), "weight": weights[order]}
         return pd.DataFrame(columns, index=self.tasks_[order])
 
+    def _without(self, weights: FloatArray, named: pd.Index[str]) -> FloatArray:
+        """Give the weighted mean regrets of all strategies if some tasks had no weight."""
+        return self._table.means(np.where(self.tasks_.isin(named), 0.0, weights))
+
+    def _counterfactual(self, first: int, instead: int, n_named: int) -> str:
+        """Say what would stand first without the tasks that are named."""
+        if first == instead:
+            return f"without these {n_named} tasks {self.names_[first]} would still come first"
+        return f"without these {n_named} tasks {self.names_[instead]} would come first"
+
     def _like_reasons(self, deciding: pd.DataFrame) -> tuple[str, ...]:
-        rows = self.tasks_.get_indexer(deciding.index[:5])
+        rows = self.tasks_.get_indexer(deciding.index[:N_NAMED])
         best = [self.names_[j] for j in np.nanargmin(self.regret_[rows], axis=1)]
         return tuple(
             f"like {task} (weight {weight:.2f}), where {name} did best"

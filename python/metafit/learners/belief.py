@@ -16,6 +16,8 @@ from metafit.scores import normalized_regret
 _LEAST_SKILL = 0.02
 # what components weigh together that may be left out
 _NEGLIGIBLE = 5e-3
+# means of components times strategies above which components are drawn, so that a ranking takes milliseconds
+_MOST_MEANS = 80_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +105,13 @@ class Belief:
     def _pooled(cls, parts: list[Conditional], shares: FloatArray, levels: FloatArray, lowest: float) -> Belief:
         weights = np.concatenate([share * part.weights for share, part in zip(shares, parts, strict=True)])
         kept = _weighty(weights)
+        share = weights[kept] / weights[kept].sum()
+        kept, share = _drawn(kept, share, max(_MOST_MEANS // parts[0].centres.shape[1], 1))
         n_origins = len(parts[0].weights)
         part, component = np.divmod(kept, n_origins)
         means = np.vstack([one.means(component[part == k]) for k, one in enumerate(parts)])
         level = levels[part]
         reached = normalized_regret(lowest, level) if np.isfinite(lowest) else np.ones(len(level))
-        share = weights[kept] / weights[kept].sum()
         return cls(share, component, n_origins, means, parts[0].std, _skill(level), reached)
 
     def of_origins(self) -> FloatArray:
@@ -141,3 +144,12 @@ def _weighty(weights: FloatArray) -> IntArray:
     order = np.argsort(-weights, kind="stable")
     enough = int(np.searchsorted(np.cumsum(weights[order]), 1 - _NEGLIGIBLE)) + 1
     return np.sort(order[:enough])
+
+
+def _drawn(kept: IntArray, share: FloatArray, most: int) -> tuple[IntArray, FloatArray]:
+    """Give `most` of the components in equal steps of their cumulated shares, if they are more (Kitagawa 1996)."""
+    if len(kept) <= most:
+        return kept, share
+    at = np.searchsorted(np.cumsum(share), (np.arange(most) + 0.5) / most)
+    drawn, times = np.unique(np.minimum(at, len(kept) - 1), return_counts=True)
+    return kept[drawn], times / most

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigh
 
 from metafit.learners.table import FloatArray, IntArray
 
@@ -47,7 +48,7 @@ class FactorModel:
     @classmethod
     def fit(cls, rows: FloatArray, n_factors: int, max_iter: int = 30, tol: float = 1e-3) -> FactorModel:
         """Fit to the cells that are there, until the noise changes by less than a share `tol`."""
-        return cls._refined(rows, _Principal.of(rows), n_factors, max_iter, tol)
+        return cls._refined(rows, _Principal.of(rows, n_factors), n_factors, max_iter, tol)
 
     @classmethod
     def _refined(
@@ -72,7 +73,8 @@ class FactorModel:
         ----------
         rows : ndarray of shape (n_rows, n_columns)
         candidates : iterable of int
-            Numbers of factors. What the folds' sizes do not allow is left aside; then 0 is left.
+            Numbers of factors, ascending; the search ends where one more step makes rows left out less likely. What the
+            folds' sizes do not allow is left aside; then 0 is left.
         n_folds : int
             Row i is left out in fold i modulo `n_folds`.
         """
@@ -81,10 +83,14 @@ class FactorModel:
         if len(rows) < n_folds:
             return cls.fit(rows, 0)
         fold = np.arange(len(rows)) % n_folds
-        starts = [_Principal.of(rows[fold != k]) for k in range(n_folds)]
-        trials = [_left_out(rows, fold, starts, n) for n in allowed]
-        best = int(np.argmax([density for density, _ in trials]))
-        return cls.fit(rows, allowed[best]).scaled(trials[best][1])
+        starts = [_Principal.of(rows[fold != k], max(allowed)) for k in range(n_folds)]
+        best, scale, most_likely = allowed[0], 1.0, -np.inf
+        for n_factors in allowed:
+            density, fitting = _left_out(rows, fold, starts, n_factors)
+            if density <= most_likely:
+                break
+            best, scale, most_likely = n_factors, fitting, density
+        return cls.fit(rows, best).scaled(scale)
 
     def scaled(self, factor: float) -> FactorModel:
         """Give a model with all covariances times a factor."""
@@ -138,27 +144,44 @@ class FactorModel:
 
 @dataclass(frozen=True, eq=False)
 class _Principal:
-    """Principal components of rows with their holes at the mean of the column."""
+    """First principal components of rows with their holes at the mean of the column, and the variance of all."""
 
     mean: FloatArray
     variances: FloatArray
     axes: FloatArray
+    total: float
 
     @classmethod
-    def of(cls, rows: FloatArray) -> _Principal:
+    def of(cls, rows: FloatArray, n_components: int) -> _Principal:
         there = ~np.isnan(rows)
         count = there.sum(axis=0)
         mean = np.where(there, rows, 0.0).sum(axis=0) / np.maximum(count, 1)
         mean = np.where(count > 0, mean, np.nanmean(rows))
-        _, singular, axes = np.linalg.svd(np.where(there, rows - mean, 0.0), full_matrices=False)
-        return cls(mean, singular**2 / len(rows), axes)
+        off = np.where(there, rows - mean, 0.0)
+        squares, axes = _first_axes(off, min(n_components, *off.shape))
+        return cls(mean, squares / len(rows), axes, float((off**2).sum()) / len(rows))
 
     def model(self, n_factors: int) -> FactorModel:
         """Give the most likely model, if there were no holes."""
+        variances = self.variances[:n_factors]
         n_left = max(len(self.mean) - n_factors, 1)
-        noise = max(float(self.variances[n_factors:].sum()) / n_left, _LEAST_NOISE)
-        length = np.sqrt(np.maximum(self.variances[:n_factors] - noise, _LEAST_NOISE))
+        noise = max((self.total - float(variances.sum())) / n_left, _LEAST_NOISE)
+        length = np.sqrt(np.maximum(variances - noise, _LEAST_NOISE))
         return FactorModel(self.mean, self.axes[:n_factors].T * length, noise)
+
+
+def _first_axes(rows: FloatArray, n_axes: int) -> tuple[FloatArray, FloatArray]:
+    """Give the largest squared singular values, descending, and their right singular vectors, (n_axes, n_columns)."""
+    if n_axes == 0:
+        return np.empty(0), np.empty((0, rows.shape[1]))
+    wide = rows.shape[0] < rows.shape[1]
+    gram = rows @ rows.T if wide else rows.T @ rows
+    squares, vectors = eigh(gram, subset_by_index=(len(gram) - n_axes, len(gram) - 1))
+    squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]
+    if wide:
+        vectors = rows.T @ vectors
+        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-300)
+    return np.asarray(squares), np.asarray(vectors.T)
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,6 +139,7 @@ class Factorization(BaseLearner):
         belief = Belief.after(mixture, self._levels, tried, losses)
         expected, std = (np.where(self.coverage_ > 0, figure, np.nan) for figure in belief.regret())
         standing = self._standing(expected, pool, self.min_coverage)
+        gain = None
         if len(tried):
             gain = np.where(self.coverage_ < self.min_coverage * self.coverage_.max(), 0.0, belief.improvement())
             order = standing[np.argsort(-gain[standing], kind="stable")]
@@ -147,7 +148,7 @@ class Factorization(BaseLearner):
         fallback = not told and not len(tried)
         deciding = None if fallback or self.share == 1 else self._deciding(self._by_task(belief.of_origins()))
         reasons = self._reasons(told, belief, len(tried), deciding)
-        return Advice(order, expected, std, reasons, deciding, fallback)
+        return Advice(order, expected, std, reasons, deciding, fallback, gain)
 
     def _weights(self, description: pd.Series[Any] | None) -> FloatArray | None:
         if self._features is None or self.explained_ <= 0:

@@ -41,24 +41,24 @@ class MetaFeatures:
         """
         if descriptions is None:
             return None
-        table = descriptions.reindex(tasks).select_dtypes(["number", "bool"]).astype(float)
-        table = table.where(np.isfinite(table))
-        table = table[table.columns[table.max() > table.min()]]
-        blank = table.isna().all(axis=1).to_numpy() & tasks.isin(descriptions.index)
-        return cls(table.columns, table.to_numpy(), bool(blank.any())) if table.shape[1] else None
+        table = descriptions.reindex(tasks).select_dtypes(["number", "bool"])
+        known = _finite(table.to_numpy(dtype=float))
+        with np.errstate(invalid="ignore"):
+            differs = np.fmax.reduce(known, axis=0) > np.fmin.reduce(known, axis=0)
+        known = known[:, differs]
+        blank = np.isnan(known).all(axis=1) & tasks.isin(descriptions.index)
+        return cls(table.columns[differs], known, bool(blank.any())) if known.shape[1] else None
 
     def values(self, description: pd.Series[Any] | None) -> FloatArray | None:
         """Give those of one task, None where none is known and no training task was like that."""
         if description is None:
             return None
-        values = np.asarray(pd.to_numeric(description.reindex(self.columns)), dtype=float)
-        values = np.where(np.isfinite(values), values, np.nan)
+        values = _finite(np.asarray(pd.to_numeric(description.reindex(self.columns)), dtype=float))
         return None if np.isnan(values).all() and not self.failed else values
 
     def rows(self, descriptions: pd.DataFrame) -> FloatArray:
         """Give those of many tasks, (n_rows, n_columns)."""
-        table = descriptions.reindex(columns=self.columns).astype(float)
-        return table.where(np.isfinite(table)).to_numpy()
+        return _finite(descriptions.reindex(columns=self.columns).to_numpy(dtype=float))
 
     def told(self, rows: FloatArray) -> BoolArray:
         """Say which rows tell something."""
@@ -91,3 +91,8 @@ class MetaFeatures:
         """Give a column for each way of being missing: those that are only ever missing together say the same."""
         patterns, first = np.unique(np.isnan(self.known), axis=1, return_index=True)
         return np.asarray(np.sort(first[patterns.any(axis=0)]), dtype=np.intp)
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    """Take what is infinite for missing."""
+    return np.where(np.isfinite(values), values, np.nan)

@@ -1,20 +1,18 @@
-"""Whichever learner, or mean of learners, tasks left out speak for; and none if they do not."""
+"""The mean of learners, or one that tasks left out show to be better; and none if they do not speak for it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from metafit.learners.base import Advice, BaseLearner
+from metafit.learners.base import N_NAMED, Advice, BaseLearner
 from metafit.learners.factors import Factorization
 from metafit.learners.meta_features import MetaFeatures
-from metafit.learners.nearest_tasks import NearestTasks
 from metafit.learners.pairwise import Pairwise
 from metafit.learners.portfolio import Portfolio, members_first
 from metafit.learners.regression import Regression
@@ -28,13 +26,14 @@ LEAST_FAMILIES = 10
 
 
 class Stack(BaseLearner):
-    """Choose among learners and their mean by tasks left out, and fall back to the portfolio without good reason.
+    """Take the mean of learners unless one is clearly better, and fall back to the portfolio without good reason.
 
     Training tasks are left out in folds, whole families together. The learners, fitted on the other folds, say what
     regret they expect of each strategy; so does their mean. Each of these ways is judged by the regret of the strategy
-    that it would have picked. The best way is used if it is better than the single best strategy of the other folds by
-    more than `n_errors` standard errors of the paired difference, over families; else the ranking is that of a
-    `Portfolio`, says ``fallback=True`` and why.
+    that it would have picked. The mean is taken unless the best learner is better by more than `n_errors` standard
+    errors of the paired difference, over families: between learners that are about as good, the lowest figure is luck,
+    while their errors average out. The way that is taken must be better than the single best strategy of the other
+    folds by as many standard errors; else the ranking is that of a `Portfolio`, says ``fallback=True`` and why.
 
     The first of a ranking is the strategy of the lowest expected regret; what follows complements it on the tasks that
     the learners weigh (see `Portfolio`), up to `size`, then the rest by expected regret. Losses that were observed on
@@ -43,11 +42,12 @@ class Stack(BaseLearner):
     Parameters
     ----------
     learners : sequence of BaseLearner, optional
-        By default a `Regression`, a `Pairwise` of 8 candidates and `NearestTasks`.
+        By default a `Regression` and a `Pairwise` of 8 candidates.
     n_folds : int
         At most, and at least 2.
     n_errors : float
-        Standard errors by which a way must be better than the fallback; by default those of a one-sided test at 5%.
+        Standard errors by which a learner must be better than the mean, and a way than the fallback; by default those
+        of a one-sided test at 5%.
     size, min_coverage : int, float
         See `Portfolio`.
     random_state : int
@@ -57,7 +57,8 @@ class Stack(BaseLearner):
     ----------
     validation_ : DataFrame
         Index way: ``regret``, mean of its picks on tasks left out; ``gain``, what the single best has in excess of it;
-        ``error``, the standard error of the gain. Empty without descriptions, or with fewer than 10 families.
+        ``error``, the standard error of the gain; of more than one learner also ``gain_over_mean`` and
+        ``error_over_mean``. Empty without descriptions, or with fewer than 10 families.
     chosen_ : str
         The way in use: a learner, "mean" or "portfolio".
     abstains_ : bool
@@ -65,7 +66,8 @@ class Stack(BaseLearner):
 
     Notes
     -----
-    Wolpert (1992), Stacked generalization, Neural Networks 5; Breiman, Friedman, Olshen and Stone (1984),
+    Wolpert (1992), Stacked generalization, Neural Networks 5; Clemen (1989), Combining forecasts, Int. J. Forecast. 5,
+    for plain means, which chosen or weighted ones seldom beat; Breiman, Friedman, Olshen and Stone (1984),
     Classification and regression trees, chapter 3, for the rule of standard errors.
 
     Examples
@@ -83,7 +85,7 @@ class Stack(BaseLearner):
     def __init__(
         self,
         learners: Sequence[BaseLearner] | None = None,
-        n_folds: int = 4,
+        n_folds: int = 3,
         n_errors: float = 1.645,
         size: int = 16,
         min_coverage: float = 0.8,
@@ -103,8 +105,7 @@ class Stack(BaseLearner):
             learners: Sequence[BaseLearner] = (
                 # the stack picks what complements the first strategy, they need not
                 Regression(size=1, random_state=seed),
-                Pairwise(n_candidates=8, n_trees=30, random_state=seed),
-                NearestTasks(size=1),
+                Pairwise(n_candidates=8, n_trees=20, random_state=seed),
             )
         else:
             learners = self.learners
@@ -117,9 +118,9 @@ class Stack(BaseLearner):
     def _learn(self, scores: Scores, descriptions: pd.DataFrame | None) -> None:
         if self.n_folds < 2:
             raise ValueError(f"n_folds={self.n_folds!r}: at least 2")
-        self._known = scores, descriptions
-        self.__dict__.pop("_prober", None)
         self._fallback = Portfolio(self.size, self.min_coverage).fit(scores, descriptions)
+        self._prober = Factorization(size=self.size, min_coverage=self.min_coverage, random_state=self.random_state)
+        self._prober.fit(scores, descriptions)
         members = self._members()
         self.validation_ = self._validated(members, scores, descriptions)
         self.chosen_ = self._choice()
@@ -142,7 +143,11 @@ class Stack(BaseLearner):
             min_coverage=self.min_coverage,
             random_state=self.random_state,
         )
-        return gains(regret, families)
+        over_single = gains(regret, families)
+        if MEAN not in regret:
+            return over_single
+        over_mean = gains(regret, families, MEAN)
+        return over_single.assign(gain_over_mean=over_mean["gain"], error_over_mean=over_mean["error"])
 
     def _choice(self) -> str:
         if self.validation_.empty:
@@ -151,8 +156,13 @@ class Stack(BaseLearner):
         return str(best.name) if best["gain"] > self.n_errors * best["error"] else PORTFOLIO
 
     def _best(self) -> pd.Series[Any]:
-        """Give the row of the way that did best on tasks left out."""
-        return self.validation_.iloc[int(self.validation_["regret"].to_numpy().argmin())]
+        """Give the row of the mean, unless tasks left out show a learner to be better."""
+        names = list(self.validation_.index)
+        lowest = int(self.validation_["regret"].to_numpy().argmin())
+        best = self.validation_.iloc[lowest]
+        if MEAN not in names or best["gain_over_mean"] > self.n_errors * best["error_over_mean"]:
+            return best
+        return self.validation_.iloc[names.index(MEAN)]
 
     def _advise_observed(
         self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray, losses: FloatArray
@@ -163,12 +173,6 @@ class Stack(BaseLearner):
         if all(part.fallback for part in parts):  # or there are none
             return self._abstain(pool)
         return self._pooled([part for part in parts if not part.fallback], pool)
-
-    @cached_property
-    def _prober(self) -> Factorization:
-        return Factorization(size=self.size, min_coverage=self.min_coverage, random_state=self.random_state).fit(
-            *self._known
-        )
 
     def _abstain(self, pool: IntArray) -> Advice:
         advice = self._fallback._advise(None, pool, np.empty(0, dtype=np.intp))
@@ -191,7 +195,18 @@ class Stack(BaseLearner):
         expected = means.mean(axis=0)
         std = np.sqrt(np.mean([part.std**2 for part in parts], axis=0) + means.var(axis=0))
         standing = self._standing(expected, pool, self.min_coverage)
-        weights = self._pooled_weights(parts)
+        weights = [self._weights_of(part) for part in parts if part.neighbours is not None]
+        n_tasks = len(self.tasks_)
+        pooled = np.mean(weights, axis=0) if weights else np.full(n_tasks, 1 / n_tasks)
+        order = self._complemented(standing, pooled)
+        if not weights:
+            return Advice(order, expected, std, (self._supported(),))
+        deciding = self._deciding(pooled)
+        reasons = (self._supported(), *self._like_reasons(deciding), *self._what_if(parts, standing, deciding))
+        return Advice(order, expected, std, reasons, deciding)
+
+    def _complemented(self, standing: IntArray, weights: FloatArray) -> IntArray:
+        """Let strategies that complement the first follow it, then the others."""
         picks, _ = greedy(
             self._table,
             self.size - 1,
@@ -200,22 +215,25 @@ class Stack(BaseLearner):
             reached=self._table.reached(standing[:1]),
             min_coverage=self.min_coverage,
         )
-        order = members_first([*standing[:1].tolist(), *picks], standing)
-        deciding = self._deciding(weights) if any(part.neighbours is not None for part in parts) else None
-        like = () if deciding is None else self._like_reasons(deciding)
-        return Advice(order, expected, std, (self._supported(), *like), deciding)
+        return members_first([*standing[:1].tolist(), *picks], standing)
 
-    def _pooled_weights(self, parts: list[Advice]) -> FloatArray:
-        """Give the mean weight of each training task, all alike where no learner weighs them."""
-        weights = [
-            part.neighbours["weight"].reindex(self.tasks_, fill_value=0.0).to_numpy(dtype=float)
-            for part in parts
-            if part.neighbours is not None
+    def _weights_of(self, part: Advice) -> FloatArray:
+        """Give the weight of each training task, their sum being 1."""
+        assert part.neighbours is not None
+        weights = np.zeros(len(self.tasks_))
+        weights[self.tasks_.get_indexer(part.neighbours.index)] = part.neighbours["weight"]
+        return np.asarray(weights / weights.sum())
+
+    def _what_if(self, parts: list[Advice], standing: IntArray, deciding: pd.DataFrame) -> tuple[str, ...]:
+        """Say what would stand first without the tasks that are named, where learners weigh tasks."""
+        named = deciding.index[:N_NAMED]
+        if not len(standing) or len(deciding) <= len(named):
+            return ()
+        means = [
+            part.expected if part.neighbours is None else self._without(self._weights_of(part), named) for part in parts
         ]
-        n_tasks = len(self.tasks_)
-        if not weights:
-            return np.full(n_tasks, 1 / n_tasks)
-        return np.asarray(np.mean([each / each.sum() for each in weights], axis=0))
+        instead = self._standing(np.mean(means, axis=0), standing, self.min_coverage)[0]
+        return (self._counterfactual(standing[0], instead, len(named)),)
 
     def _supported(self) -> str:
         best = self._best()

@@ -75,8 +75,8 @@ def regret_left_out(
     return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns, dtype=float)
 
 
-def gains(regret: pd.DataFrame, families: pd.Series[str]) -> pd.DataFrame:
-    """Say by how much each way is better than the single best, and how sure that is.
+def gains(regret: pd.DataFrame, families: pd.Series[str], over: str = SINGLE_BEST) -> pd.DataFrame:
+    """Say by how much each way is better than another, and how sure that is.
 
     Parameters
     ----------
@@ -84,11 +84,13 @@ def gains(regret: pd.DataFrame, families: pd.Series[str]) -> pd.DataFrame:
         As of `regret_left_out`.
     families : Series of str
         Index task; tasks of one family are not independent.
+    over : str
+        The other way.
 
     Returns
     -------
     DataFrame
-        Index way; mean ``regret``, paired ``gain``, and its standard ``error`` over families.
+        Index way, but the single best; mean ``regret``, paired ``gain``, and its standard ``error`` over families.
 
     Examples
     --------
@@ -98,7 +100,7 @@ def gains(regret: pd.DataFrame, families: pd.Series[str]) -> pd.DataFrame:
     near     0.2   0.2  0.067
     """
     ways = regret.drop(columns=SINGLE_BEST)
-    gain = -ways.sub(regret[SINGLE_BEST], axis=0)
+    gain = -ways.sub(regret[over], axis=0)
     off = (gain - gain.mean()).groupby(families.reindex(regret.index).to_numpy()).sum()
     n_families = len(off)
     error = np.sqrt((off**2).sum() * n_families / max(n_families - 1, 1)) / max(len(regret), 1)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metafit.learners.base import Advice, BaseLearner
+from metafit.learners.base import N_NAMED, Advice, BaseLearner
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.portfolio import members_first
 from metafit.learners.table import FloatArray, IntArray, greedy
@@ -63,7 +63,21 @@ class WeightedTasks(BaseLearner):
             return Advice(*self._vote(np.ones(n_tasks), pool, tried), (reason,), fallback=True)
         weights = self._weights(values[None])[0]
         neighbours = self._neighbours(values, weights)
-        return Advice(*self._vote(weights, pool, tried), self._like_reasons(neighbours), neighbours)
+        order, expected, std = self._vote(weights, pool, tried)
+        reasons = (*self._like_reasons(neighbours), *self._what_if(weights, expected, neighbours, pool))
+        return Advice(order, expected, std, reasons, neighbours)
+
+    def _what_if(
+        self, weights: FloatArray, expected: FloatArray, neighbours: pd.DataFrame, pool: IntArray
+    ) -> tuple[str, ...]:
+        """Say what would stand first without the tasks that are named."""
+        named = neighbours.index[:N_NAMED]
+        if not len(pool) or not (weights[~self.tasks_.isin(named)] > 0).any():
+            return ()
+        first, instead = (
+            self._standing(means, pool, self.min_coverage)[0] for means in (expected, self._without(weights, named))
+        )
+        return (self._counterfactual(first, instead, len(named)),)
 
     def _vote(self, weights: FloatArray, pool: IntArray, tried: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
         expected, std = self._table.moments(weights)

@@ -2,6 +2,7 @@
 
 from metafit.report._matplotlib import Display
 from metafit.report.critical_difference import CriticalDifferenceDisplay
+from metafit.report.front import FrontDisplay
 from metafit.report.heat_map import HeatMapDisplay
 from metafit.report.regret_curve import RegretCurveDisplay
 from metafit.report.regret_distribution import RegretDistributionDisplay
@@ -11,6 +12,7 @@ from metafit.report.win_rates import WinRateDisplay
 __all__ = [
     "CriticalDifferenceDisplay",
     "Display",
+    "FrontDisplay",
     "HeatMapDisplay",
     "RegretCurveDisplay",
     "RegretDistributionDisplay",

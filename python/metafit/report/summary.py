@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,17 @@ import numpy as np
 import pandas as pd
 
 from metafit.evaluation import BASELINES, CEILING, SINGLE_BEST, Evaluation, count_wins
+from metafit.report._matplotlib import Display
+from metafit.report.critical_difference import CriticalDifferenceDisplay
+from metafit.report.front import FrontDisplay
 from metafit.report.heat_map import HeatMapDisplay
 from metafit.report.regret_curve import RegretCurveDisplay
+from metafit.report.regret_distribution import RegretDistributionDisplay
+from metafit.report.win_rates import WinRateDisplay
 from metafit.scores import Scores
 
+# families below which a test of ranks says nothing
+_FEWEST_FAMILIES = 5
 _COLUMNS = {
     "normalized_regret": "normalised regret",
     "mean_regret": "regret",
@@ -32,7 +39,10 @@ def write_report(
     title: str = "metafit",
     notes: Sequence[str] = (),
 ) -> list[Path]:
-    """Write ``regret.png``, ``heat_map.png``, ``evaluation.csv`` and ``summary.md``.
+    """Write the pictures, ``evaluation.csv`` and ``summary.md``.
+
+    Pictures are ``regret.png``; for each kind, of the first picks, ``distribution``, and where there are families
+    enough to compare ``ranks`` and ``win_rates``; ``front.png`` where seconds are known; and ``heat_map.png``.
 
     Parameters
     ----------
@@ -56,20 +66,35 @@ def write_report(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    pictures = {
-        "regret.png": RegretCurveDisplay.from_evaluation(evaluation),
-        "heat_map.png": HeatMapDisplay.from_scores(scores),
-    }
-    for name, display in pictures.items():
+    captions = {}
+    for name, caption, display in _pictures(scores, evaluation):
         display.figure_.savefig(directory / name)
+        captions[name] = caption
     evaluation.summary().to_csv(directory / "evaluation.csv", index=False)
-    captions = {
-        "regret.png": "Regret against the number of strategies tried, on tasks left out",
-        "heat_map.png": "Normalised regret of every strategy on every task",
-    }
     page = summary_page(scores, evaluation, title=title, notes=notes, pictures=captions)
     (directory / "summary.md").write_text(page, encoding="utf-8")
-    return [directory / name for name in (*pictures, "evaluation.csv", "summary.md")]
+    return [directory / name for name in (*captions, "evaluation.csv", "summary.md")]
+
+
+def _pictures(scores: Scores, evaluation: Evaluation) -> Iterator[tuple[str, str, Display]]:
+    """Draw the pictures of a page, with their file names and captions."""
+    about = "Regret against the number of strategies tried, on tasks left out"
+    yield "regret.png", about, RegretCurveDisplay.from_evaluation(evaluation)
+    for kind in evaluation.per_task["kind"].unique():
+        yield from _of_kind(kind, evaluation)
+    if scores.cells["seconds"].gt(0).any():
+        yield "front.png", "Accuracy and time of the strategies", FrontDisplay.from_scores(scores)
+    yield "heat_map.png", "Normalised regret of every strategy on every task", HeatMapDisplay.from_scores(scores)
+
+
+def _of_kind(kind: str, evaluation: Evaluation) -> Iterator[tuple[str, str, Display]]:
+    values = evaluation.blocks(kind=kind)
+    distribution = RegretDistributionDisplay.from_evaluation(evaluation, kind=kind)
+    yield f"distribution_{kind}.png", f"Regret of the first pick over tasks: {kind}", distribution
+    if len(values) >= _FEWEST_FAMILIES and values.shape[1] > 2:
+        ranks = CriticalDifferenceDisplay.from_comparison(evaluation.compare(kind=kind))
+        yield f"ranks_{kind}.png", f"Mean ranks of the first picks, and who is not told apart: {kind}", ranks
+        yield f"win_rates_{kind}.png", f"Who beats whom with the first pick: {kind}", WinRateDisplay.from_values(values)
 
 
 def summary_page(

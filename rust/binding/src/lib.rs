@@ -6,6 +6,7 @@ mod members;
 mod request;
 mod response;
 mod run;
+mod single;
 mod subsets;
 
 use pyo3::prelude::*;
@@ -21,6 +22,8 @@ mod _core {
     use super::response::Fits;
     #[pymodule_export]
     use super::run::run_cells;
+    #[pymodule_export]
+    use super::single::run_single;
     #[pymodule_export]
     use super::subsets::subset_errors;
 }

@@ -77,12 +77,20 @@ pub fn two_labels<'py>(
     py: Python<'py>,
     y: PyReadonlyArray1<'py, f64>,
 ) -> Option<(f64, f64, Bound<'py, PyArray1<f64>>)> {
-    let y = y.as_array();
-    let first = *y.iter().next()?;
+    let ([low, high], codes) = match y.as_slice() {
+        Ok(y) => two_labels_of(y)?,
+        Err(_) => two_labels_of(&y.as_array().to_vec())?,
+    };
+    Some((low, high, PyArray1::from_vec(py, codes)))
+}
+
+/// The same of a slice.
+pub fn two_labels_of(y: &[f64]) -> Option<([f64; 2], Vec<f64>)> {
+    let first = *y.first()?;
     let second = *y.iter().find(|v| **v != first)?;
     let (low, high) = if first < second { (first, second) } else { (second, first) };
-    let two = y.iter().all(|v| *v == low || *v == high);
-    two.then(|| (low, high, PyArray1::from_iter(py, y.iter().map(|v| f64::from(u8::from(*v == high))))))
+    let two = y.iter().fold(true, |two, v| two & ((*v == low) | (*v == high)));
+    two.then(|| ([low, high], y.iter().map(|v| f64::from(u8::from(*v == high))).collect()))
 }
 
 fn description<'py>(py: Python<'py>, spec: &Spec) -> PyResult<Bound<'py, PyDict>> {

@@ -4,7 +4,7 @@ use metafit_core::loss::LossKind;
 use metafit_core::penalty::{Penalty, PenaltyKind};
 use metafit_core::solver::Solver;
 use metafit_core::{Cell, Csc, Features, Split};
-use numpy::ndarray::ArrayView1;
+use numpy::ndarray::{ArrayView1, ArrayView2};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -48,11 +48,7 @@ impl Table {
         let x = x.as_array();
         let (n, p) = x.dim();
         reserve(n.saturating_mul(p).saturating_mul(size_of::<f64>())).map_err(to_python)?;
-        let columns = match x.as_slice() {
-            Some(rows) if p > 0 => transpose(rows, n, p),
-            // iterating the transpose visits columns one after another whatever the strides
-            _ => x.t().iter().copied().collect(),
-        };
+        let columns = columns_of(x);
         let (y, weights, offset) = (floats(&y), to_vec(weights), to_vec(offset));
         let make = || metafit_core::Table::new(n, p, columns, y, weights, offset);
         let table = if n * p < FEW_VALUES { make() } else { py.detach(make) };
@@ -116,6 +112,16 @@ impl Table {
     #[getter]
     fn n_columns(&self) -> usize {
         self.0.n_columns()
+    }
+}
+
+/// Columns of a matrix, one after another.
+pub fn columns_of(x: ArrayView2<'_, f64>) -> Vec<f64> {
+    let (n, p) = x.dim();
+    match x.as_slice() {
+        Some(rows) if p > 0 => transpose(rows, n, p),
+        // iterating the transpose visits columns one after another whatever the strides
+        _ => x.t().iter().copied().collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Elementary functions without branches or calls, so that loops over rows become vector code.
 //!
-//! Only sums, products and divisions occur, and no fused ones: all instruction sets give the same bits.
+//! Only sums, products and divisions occur. Where none of them is fused all instruction sets give the same bits.
 
 /// log 2 in two parts; the first has 32 bits, so that its products with small integers are exact.
 const LN_2: (f64, f64) = (f64::from_bits(0x3FE6_2E42_FEE0_0000), 1.908_214_929_270_587_7e-10);
@@ -9,6 +9,8 @@ const ROUND: f64 = 6_755_399_441_055_744.0;
 /// Beyond these the exponential is 0 and infinite.
 const UNDERFLOW: f64 = -745.2;
 const OVERFLOW: f64 = 709.782_712_893_384;
+/// About where the exponential leaves the normal numbers.
+const LOWEST: f64 = -708.0;
 
 /// `1 / k!` for k from 2 to 13: Taylor's series is exact to rounding for `|r| <= log(2) / 2`.
 const INVERSE_FACTORIALS: [f64; 12] = {
@@ -60,6 +62,31 @@ pub fn exp(x: f64) -> f64 {
     } else {
         out
     }
+}
+
+/// `e^x` for x up to 0, to 1 unit in the last place; below [`LOWEST`] what it is there. Half the work of [`exp`]: what is
+/// below the normal numbers is left out, and products are fused with sums where the processor does that (`FUSED`).
+#[inline(always)]
+pub fn decay<const FUSED: bool>(x: f64) -> f64 {
+    // in this order a NaN stays one
+    let within = if LOWEST > x { LOWEST } else { x };
+    let shifted = mul_add::<FUSED>(within, std::f64::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let high = within - n * LN_2.0;
+    let r = mul_add::<FUSED>(-n, LN_2.1, high);
+    let mut series = INVERSE_FACTORIALS[11];
+    for inverse in INVERSE_FACTORIALS[..11].iter().rev() {
+        series = mul_add::<FUSED>(series, r, *inverse);
+    }
+    let mantissa = 1.0 + mul_add::<FUSED>(r * r, series, r);
+    // n stands in the last bits of what it was rounded with; from there it joins the exponent
+    f64::from_bits(mantissa.to_bits().wrapping_add(shifted.to_bits() << 52))
+}
+
+/// `a b + c`, rounded once if fused.
+#[inline(always)]
+fn mul_add<const FUSED: bool>(a: f64, b: f64, c: f64) -> f64 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// `2^k` for k of a normal number.
@@ -174,6 +201,20 @@ mod tests {
         assert_eq!((exp(f64::NEG_INFINITY), exp(-746.0)), (0.0, 0.0));
         assert!(exp(709.78).is_finite() && exp(-745.0) > 0.0);
         assert!(exp(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn a_decay_is_the_exponential() {
+        for x in points(LOWEST, 0.0).chain(points(-1.0, 0.0)).chain(points(-1e-9, 0.0)) {
+            let wanted = x.exp();
+            assert!(ulps(decay::<false>(x), wanted) <= 1.0, "{x}: {:e}", decay::<false>(x));
+            assert!(ulps(decay::<true>(x), wanted) <= 1.0, "{x}: {:e}", decay::<true>(x));
+        }
+        assert_eq!((decay::<true>(0.0), decay::<false>(-0.0)), (1.0, 1.0));
+        for x in [-709.0, -1e300, f64::NEG_INFINITY] {
+            assert_eq!(decay::<true>(x), decay::<true>(LOWEST));
+        }
+        assert!(decay::<true>(LOWEST) < 1e-307 && decay::<true>(f64::NAN).is_nan());
     }
 
     #[test]

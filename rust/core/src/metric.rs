@@ -227,9 +227,10 @@ impl<'a> Rows<'a> {
     /// The same for rows of equal weights: each class is sorted for itself, and pairs are counted.
     fn unweighted_auc(&self) -> f64 {
         let sorted = |class: bool| {
-            let mut eta: Vec<f64> = self.iter().filter(|row| (row.0 > 0.5) == class).map(|row| row.1).collect();
-            eta.sort_unstable_by(f64::total_cmp);
-            eta
+            let rows = self.iter().filter(|row| (row.0 > 0.5) == class);
+            let mut keys: Vec<i64> = rows.map(|row| sort_key(row.1.to_bits() as i64)).collect();
+            keys.sort_unstable();
+            keys.into_iter().map(|key| f64::from_bits(sort_key(key) as u64)).collect::<Vec<f64>>()
         };
         let (negative, positive) = (sorted(false), sorted(true));
         let (mut below, mut up_to, mut twice) = (0, 0, 0);
@@ -242,6 +243,11 @@ impl<'a> Rows<'a> {
         // 0 / 0 where a class is missing
         0.5 * twice as f64 / (negative.len() as f64 * positive.len() as f64)
     }
+}
+
+/// From the bits of a number to an integer of the same order, and back: those of negative ones fall as these rise.
+fn sort_key(bits: i64) -> i64 {
+    bits ^ ((bits >> 63) & i64::MAX)
 }
 
 /// Whether eta is on the side of 0 of its class, as 1 or 0.

@@ -77,15 +77,9 @@ pub(crate) fn solve_path(
     settings: &Settings,
     cancel: &AtomicBool,
 ) -> Path {
-    let rows = || data.split.train.iter().filter(|&&i| data.table.weight(i) > 0.0);
-    let y: Vec<f64> = rows().map(|&i| data.table.y[i]).collect();
-    if y.is_empty() {
-        return failed(cell, data, settings, "no training row has a positive weight");
-    }
-    if let Some(reason) = cell.refuses(&y) {
+    if let Some(reason) = data.refusal(&cell.recipe) {
         return failed(cell, data, settings, &reason);
     }
-    drop(y);
     let work = |frame, target_square, least| Work {
         cell,
         data,

@@ -11,7 +11,7 @@ use crate::held_out::HeldOut;
 use crate::matrix::Matrix;
 use crate::moments::{Centred, ColumnMoments, FoldColumns, FoldTargets, Moments};
 use crate::partition::{Membership, Partition, find_partitions};
-use crate::problem::{Cell, Split, Table};
+use crate::problem::{Cell, Recipe, Split, Table};
 use crate::solver::Curvature;
 use crate::start::{Key, Start};
 
@@ -234,6 +234,8 @@ pub(crate) struct SplitData<'a> {
     uncentred: Slot<Design>,
     held_out: Slot<HeldOut>,
     starts: Mutex<Vec<Arc<Start>>>,
+    /// Of the last recipe, by its place, which outlives the call.
+    refusal: Mutex<Option<(usize, Option<String>)>>,
 }
 
 impl<'a> SplitData<'a> {
@@ -241,8 +243,27 @@ impl<'a> SplitData<'a> {
         let waiting = AtomicUsize::new(0);
         let (moments, held_out) = (Slot::default(), Slot::default());
         let (centred, uncentred) = (Slot::default(), Slot::default());
-        let starts = Mutex::default();
-        Self { split, table, membership, columns, waiting, moments, centred, uncentred, held_out, starts }
+        let (starts, refusal) = (Mutex::default(), Mutex::default());
+        Self { split, table, membership, columns, waiting, moments, centred, uncentred, held_out, starts, refusal }
+    }
+
+    /// Why there is no fit of a recipe to the training rows, if so.
+    pub(crate) fn refusal(&self, recipe: &Arc<Recipe>) -> Option<String> {
+        let place = Arc::as_ptr(recipe) as usize;
+        let mut last = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((of, refusal)) if *of == place => refusal.clone(),
+            _ => last.insert((place, self.find_refusal(recipe))).1.clone(),
+        }
+    }
+
+    fn find_refusal(&self, recipe: &Recipe) -> Option<String> {
+        let rows = self.split.train.iter().filter(|&&i| self.table.weight(i) > 0.0);
+        let y: Vec<f64> = rows.map(|&i| self.table.y[i]).collect();
+        if y.is_empty() {
+            return Some("no training row has a positive weight".to_owned());
+        }
+        recipe.refuses(&y)
     }
 
     /// Training moments: merged from folds where the splits of the call form a partition and nothing is imputed

@@ -25,6 +25,9 @@ pub use squared::Squared;
 pub use squared_hinge::SquaredHinge;
 pub use tweedie::Tweedie;
 
+use pulp::Simd;
+
+use self::rows::Few;
 use crate::metric::Rows;
 use crate::registry::{Spec, registry};
 
@@ -87,6 +90,12 @@ pub trait Loss: Copy + Send + Sync {
 
     /// Value above the least, negative derivative, curvature.
     fn terms(self, y: f64, eta: f64) -> Terms;
+
+    /// Terms of a few rows, within a loop that has been dispatched; returns the weighted sum of the values.
+    #[inline(always)]
+    fn terms_of<S: Simd>(self, _simd: S, rows: Few<'_>) -> f64 {
+        rows.one_by_one(self)
+    }
 
     /// `L(y, eta) - min L(y, .)`.
     fn value(self, y: f64, eta: f64) -> f64;

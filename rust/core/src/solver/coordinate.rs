@@ -2,7 +2,8 @@
 
 use super::PIVOT_FLOOR;
 use super::separable::{Descent, Form, SINGULAR};
-use crate::linalg::{Cholesky, solve_singular};
+use crate::factor::Factor;
+use crate::linalg::solve_singular;
 use crate::penalty::{Block, ScaledPenalty};
 use crate::simd::axpy;
 
@@ -113,7 +114,10 @@ impl Quadratic<'_> {
 /// Solves a symmetric positive definite system, once refined; with the smallest squared pivot.
 pub(super) fn solve_refined(matrix: &[f64], rhs: &[f64]) -> Option<(Vec<f64>, f64)> {
     let m = rhs.len();
-    let factor = Cholesky::new(matrix, m)?;
+    let mut factor = Factor::default();
+    if !factor.refresh(m, m, |j, out| out[j..].copy_from_slice(&matrix[j * m + j..(j + 1) * m])) {
+        return None;
+    }
     let mut x = rhs.to_vec();
     factor.solve(&mut x);
     let mut rest = rhs.to_vec();
@@ -122,7 +126,7 @@ pub(super) fn solve_refined(matrix: &[f64], rhs: &[f64]) -> Option<(Vec<f64>, f6
     }
     factor.solve(&mut rest);
     axpy(1.0, &rest, &mut x);
-    Some((x, factor.smallest_pivot()))
+    x.iter().all(|x| x.is_finite()).then(|| (x, factor.smallest_pivot()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! of their products with the columns. Dense rows are taken a few at a time and meet all of that while they are in cache;
 //! from memory they are read once.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -9,12 +10,13 @@ use pulp::{Arch, Simd, WithSimd};
 use super::sums::Sums;
 use crate::blocks;
 use crate::columns::{Column, combine, correlate_pair};
-use crate::loss::{Loss, Terms, rows};
-use crate::simd::{dot, largest, multiply, sum, sum_abs};
+use crate::loss::rows::{FEW, Few};
+use crate::loss::{Loss, rows};
+use crate::simd::{largest, multiply, sum, sum_abs};
 use crate::syrk::Products;
 
 /// Rows at a time. Their number is in the rounding of every sum, and must not depend on what else is computed.
-const ROWS: usize = 256;
+const ROWS: usize = FEW;
 /// Columns up to which one pass serves all products. Of more most do not move, and are left out of the step.
 pub const FUSED: usize = 500;
 /// Numbers in the longest vector.
@@ -83,21 +85,23 @@ impl<L: Loss> Pass<'_, L> {
         sums
     }
 
-    fn run_block(&self, start: usize, mut out: Out<'_>) -> Sums {
-        let k = self.columns.len();
-        let mut sums = Sums::none(k, self.with_gram);
-        let mut room = Room::default();
+    fn run_block(&self, start: usize, out: Out<'_>) -> Sums {
+        ROOM.with_borrow_mut(|room| self.run_block_in(room, start, out))
+    }
+
+    fn run_block_in(&self, room: &mut Room, start: usize, mut out: Out<'_>) -> Sums {
+        let mut sums = Sums::none(self.columns.len(), self.with_gram);
         let n = out[0].len();
         for at in (0..n).step_by(ROWS) {
             let whole = at + (n - at).min(ROWS) / LANES * LANES;
             let end = n.min(at + ROWS);
             if whole > at {
                 let here = out.each_mut().map(|out| &mut out[at..whole]);
-                self.run_some(start + at, here, &mut room, &mut sums);
+                self.run_some(start + at, here, room, &mut sums);
             }
             if end > whole {
                 let here = out.each_mut().map(|out| &mut out[whole..end]);
-                self.run_last(start + whole, here, &mut room, &mut sums);
+                self.run_last(start + whole, here, room, &mut sums);
             }
         }
         sums
@@ -147,6 +151,11 @@ pub fn mean_terms<L: Loss>(loss: L, (y, omega): (&[f64], &[f64]), eta: &[f64], o
         rows::terms(loss, &y[rows.clone()], &eta[rows.clone()], &omega[rows], residual, curvature)
     });
     values.iter().sum()
+}
+
+thread_local! {
+    /// Of each thread, which goes from pass to pass.
+    static ROOM: RefCell<Room> = RefCell::default();
 }
 
 /// Memory for a few rows.
@@ -210,7 +219,7 @@ impl<L: Loss> WithSimd for Chunk<'_, '_, L> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         self.go(simd);
-        self.evaluate();
+        self.evaluate(simd);
         self.multiply(simd);
     }
 }
@@ -238,17 +247,10 @@ impl<L: Loss> Chunk<'_, '_, L> {
 
     /// Loss, residuals and curvatures.
     #[inline(always)]
-    fn evaluate(&mut self) {
-        let mut values = [0.0; ROWS];
-        let n = self.y.len();
+    fn evaluate<S: Simd>(&mut self, simd: S) {
         let [_, eta, residual, curvature] = &mut self.out;
-        let rows = self.y.iter().zip(eta.iter());
-        let out = values[..n].iter_mut().zip(residual.iter_mut()).zip(curvature.iter_mut());
-        for ((y, eta), ((v, r), c)) in rows.zip(out) {
-            let Terms { value, residual, curvature } = self.pass.loss.terms(*y, *eta);
-            (*v, *r, *c) = (value, residual, curvature);
-        }
-        self.sums.value += dot(self.omega, &values[..n]);
+        let rows = Few { y: self.y, eta, omega: self.omega, residual, curvature };
+        self.sums.value += self.pass.loss.terms_of(simd, rows);
     }
 
     /// Products with the columns.
@@ -318,7 +320,7 @@ fn combine_at<S: Simd, const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::{Logistic, Poisson};
+    use crate::loss::{Logistic, Poisson, Terms};
     use proptest::prelude::*;
 
     #[test]
@@ -356,8 +358,12 @@ mod tests {
             k in 0usize..9,
             is_raw in prop::collection::vec(any::<bool>(), 9),
             values in prop::collection::vec(-1.0..1.0f64, 101),
+            is_even in any::<bool>(),
         ) {
-            let (z, y, omega) = rows(n, k, &values);
+            let (z, y, mut omega) = rows(n, k, &values);
+            if is_even {
+                omega.fill(1.0 / n as f64);
+            }
             // x = 2 z + 3
             let x: Vec<Vec<f64>> = z.iter().map(|z| z.iter().map(|z| 2.0 * z + 3.0).collect()).collect();
             let column = |j: usize| match is_raw[j] {

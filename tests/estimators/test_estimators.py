@@ -18,10 +18,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from metafit.engine.fitted import refit
-from metafit.engine.running import run_strategies
+from metafit.engine.running import FoldResult, run_strategies
 from metafit.estimators import MetaClassifier, MetaRegressor
+from metafit.estimators.folds import splits_of
+from metafit.estimators.held_out import HeldOut
 from metafit.estimators.knowledge import advise, static_order
-from metafit.estimators.selection import Trials, splits_of
+from metafit.estimators.trials import Trial, Trials
 from metafit.exceptions import ConvergenceWarning, DriftWarning
 from metafit.knowledge import Knowledge, Likeness
 from metafit.learners import SingleBest
@@ -162,8 +164,13 @@ class TestFolds:
 class TestFailures:
     @staticmethod
     def trials(scores):
-        strategies = default_strategies("regression")[: len(scores)]
-        return Trials(strategies, np.array(scores), np.ones(np.shape(scores)), ["ok"] * len(scores))
+        task = Task(np.zeros((4, 1)), np.arange(4.0))
+        trials = []
+        for strategy, row in zip(default_strategies("regression"), scores, strict=False):
+            results = [FoldResult(strategy.id, k, "failed" if np.isnan(one) else "ok") for k, one in enumerate(row)]
+            folds = [HeldOut(task, np.arange(2), *pair) for pair in zip(results, [None] * len(row), row, strict=True)]
+            trials.append(Trial(strategy, strategy.id, 0, folds=folds))
+        return Trials(trials, len(scores[0]))
 
     def test_a_strategy_that_failed_somewhere_comes_last(self):
         trials = self.trials([[0.9, np.nan], [0.1, 0.2], [0.2, 0.3]])
@@ -230,7 +237,7 @@ class TestTables:
         model = MetaClassifier(None, budget=3).fit(X, np.array(["a", "b", "c"])[y])
         assert model.classes_.tolist() == ["a", "b", "c"]
         assert model.score(X, np.array(["a", "b", "c"])[y]) > 0.95
-        assert (model.cv_results_["status"] == "ok").all()
+        assert set(model.cv_results_["status"]) <= {"ok", "outclassed"}
         assert (model.strategy_.loss.name, model.strategy_.penalty.name) == ("logistic", "l2")
         strength = LogisticRegression(C=1 / (150 * model.fitted_.alpha), tol=1e-10, max_iter=10_000)
         expected = make_pipeline(StandardScaler(), strength).fit(X, y).predict_proba(X)

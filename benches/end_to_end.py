@@ -1,0 +1,237 @@
+"""The front door beside what people use, on real tables, each with everything learned from the other families.
+
+Outer 5 folds (groups stay together); describing, inner 5 folds and fitting see outer training rows only, and the
+knowledge is without the family of the table. The inner folds are the same for all who search. Seconds are those of the
+processor, landmarkers counted.
+
+fast: `profile="fast"` beside LogisticRegressionCV, or RidgeCV and ElasticNetCV, and default HistGradientBoosting.
+full: `profile="full"` beside HistGradientBoosting tuned over 16 configurations, RandomForest, and a random search among
+our strategies with as many tries.
+
+    python benches/end_to_end.py --share 0.2           # a fifth of the tables, at most 2,000 rows each
+    python benches/end_to_end.py --profile full
+    python benches/end_to_end.py --report              # only what was measured before
+
+What was measured stays in runs/end_to_end_PROFILE.csv: a run that was stopped goes on. Log loss, Brier score, AUC and
+root mean squared error by table; mean ranks over families with Friedman's test, and pairs by Wilcoxon and Holm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn import metrics
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import ElasticNetCV, LogisticRegressionCV, RidgeCV
+from sklearn.model_selection import RandomizedSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import metafit as mf
+from metafit.evaluation import compare
+from metafit.tasks.task import Task
+
+FOLDS, BUDGET = 5, 16
+GRID = {
+    "learning_rate": [0.02, 0.05, 0.1, 0.2],
+    "max_leaf_nodes": [7, 15, 31, 63],
+    "min_samples_leaf": [5, 10, 20, 50],
+    "l2_regularization": [0.0, 0.1, 1.0, 10.0],
+    "max_iter": [50, 100, 200],
+}
+#: A model from training rows: what it is told is the task of the training rows and its inner folds.
+Maker = Callable[[Task, list[Any]], Any]
+
+
+def meta(profile: str, known: Any) -> Maker:
+    def make(train: Task, inner: list[Any]) -> Any:
+        kind = mf.MetaRegressor if train.classes is None else mf.MetaClassifier
+        options = {"ensemble": 10} if profile == "full" else {}
+        return kind(known, profile=profile, budget=BUDGET, cv=inner, n_jobs=1, **options)
+
+    return make
+
+
+def random_search(profile: str, known: Any) -> Maker:
+    """Try as many strategies in an order drawn at random."""
+
+    def make(train: Task, inner: list[Any]) -> Any:
+        kind = mf.MetaRegressor if train.classes is None else mf.MetaClassifier
+        learner = mf.learners.Random(random_state=0)
+        return kind(known, learner=learner, profile=profile, budget=BUDGET, cv=inner, n_jobs=1)
+
+    return make
+
+
+def boosting(train: Task, inner: list[Any]) -> Any:
+    kind = HistGradientBoostingRegressor if train.classes is None else HistGradientBoostingClassifier
+    return kind(categorical_features="from_dtype", random_state=0)
+
+
+def tuned(train: Task, inner: list[Any]) -> Any:
+    scoring = "neg_mean_squared_error" if train.classes is None else "neg_log_loss"
+    return RandomizedSearchCV(boosting(train, inner), GRID, n_iter=16, scoring=scoring, cv=inner, random_state=0)
+
+
+def forest(train: Task, inner: list[Any]) -> Any:
+    kind = RandomForestRegressor if train.classes is None else RandomForestClassifier
+    return make_pipeline(SimpleImputer(keep_empty_features=True), kind(random_state=0))
+
+
+def linear(train: Task, inner: list[Any]) -> Any:
+    if train.classes is None:
+        return _scaled(RidgeCV(np.logspace(-3, 5, 17)))
+    return _scaled(
+        LogisticRegressionCV(Cs=10, cv=inner, scoring="neg_log_loss", max_iter=2000, use_legacy_attributes=False)
+    )
+
+
+def elastic_net(train: Task, inner: list[Any]) -> Any:
+    return None if train.classes is not None else _scaled(ElasticNetCV(l1_ratio=[0.1, 0.5, 0.9], cv=inner))
+
+
+def _scaled(model: Any) -> Any:
+    return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), model)
+
+
+#: Those that take the table as it is; the others get numbers, categories one-hot.
+RAW = ("metafit", "random search", "boosting", "tuned boosting")
+
+
+def makers(profile: str, known: Any) -> dict[str, Maker]:
+    if profile == "fast":
+        return {"metafit": meta(profile, known), "linear": linear, "elastic net": elastic_net, "boosting": boosting}
+    others: dict[str, Maker] = {
+        "tuned boosting": tuned,
+        "forest": forest,
+        "random search": random_search(profile, known),
+    }
+    return {"metafit": meta(profile, known), **others}
+
+
+def table_of(task: Task, name: str) -> Any:
+    if name not in RAW:
+        return task.matrix
+    frame = pd.DataFrame(task.X)
+    other = frame.columns[[not pd.api.types.is_numeric_dtype(frame[column]) for column in frame]]
+    return frame.astype(dict.fromkeys(other, "category"))
+
+
+def run(task: Task, name: str, maker: Maker) -> Iterator[dict[str, Any]]:
+    """Give a row a fold."""
+    table = table_of(task, name)
+    for fold, (train, test) in enumerate(task.splits(FOLDS, random_state=0)):
+        known = task.take(train)
+        model = maker(known, known.splits(FOLDS, random_state=1))
+        if model is None:
+            return
+        X, X_new = (table.iloc[rows] if name in RAW else table[rows] for rows in (train, test))
+        start = time.process_time()
+        model.fit(X, known.y)
+        made = model.predict(X_new) if task.classes is None else model.predict_proba(X_new)
+        seconds = time.process_time() - start
+        about = {"task": task.name, "family": task.family, "kind": task.kind, "fold": fold, "method": name}
+        yield about | {"seconds": seconds} | scored(task, model, task.y[test], made)
+
+
+def scored(task: Task, model: Any, y: Any, made: Any) -> dict[str, float]:
+    if task.classes is None:
+        return {"rmse": float(np.sqrt(metrics.mean_squared_error(y, made)))}
+    labels = np.arange(len(task.classes))
+    full = np.zeros((len(y), len(labels)))
+    full[:, model.classes_] = made
+    hit = y[:, None] == labels
+    return {
+        "log_loss": float(metrics.log_loss(y, np.clip(full, 1e-15, 1), labels=labels)),
+        "brier": float(np.mean(np.sum((full - hit) ** 2, axis=1))),
+        "auc": auc(hit, full),
+    }
+
+
+def auc(hit: Any, made: Any) -> float:
+    there = hit.any(axis=0) & ~hit.all(axis=0)
+    return float(metrics.roc_auc_score(hit[:, there], made[:, there])) if there.any() else np.nan
+
+
+def measure(path: Path, arguments: argparse.Namespace) -> None:
+    suite = mf.load_suite("real")
+    picked = suite.sample(max(int(arguments.share * len(suite)), 1), random_state=arguments.seed)
+    done = set(pd.read_csv(path)[["task", "method"]].itertuples(index=False, name=None)) if path.exists() else set()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for count, task in enumerate(picked, 1):
+        small = task.limit(arguments.max_rows)
+        for name, maker in makers(arguments.profile, without(small.family)).items():
+            if (small.name, name) not in done:
+                save(path, small, name, maker)
+        print(f"{count} of {len(picked)}: {small.name}", flush=True)
+
+
+def save(path: Path, task: Task, name: str, maker: Maker) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = pd.DataFrame(run(task, name, maker))
+    columns = ["task", "family", "kind", "fold", "method", "seconds", "rmse", "log_loss", "brier", "auc"]
+    rows.reindex(columns=columns).to_csv(path, mode="a", header=not path.exists(), index=False)
+
+
+def without(family: str) -> Any:
+    """Give what ships, but for one family."""
+    from metafit.knowledge import Knowledge
+
+    known = Knowledge.load("default")
+    return known.without(family) if family in set(known.scores.tasks["family"]) else known
+
+
+def report(path: Path) -> None:
+    rows = pd.read_csv(path)
+    for kind, figures in {"classification": ["log_loss", "brier", "auc"], "regression": ["rmse"]}.items():
+        part = rows[rows["kind"] == kind]
+        if len(part):
+            of_kind(kind, part, figures)
+
+
+def of_kind(kind: str, rows: pd.DataFrame, figures: list[str]) -> None:
+    by_task = rows.groupby(["family", "task", "method"])[[*figures, "seconds"]].mean()
+    print(f"\n{kind}: {rows['task'].nunique()} tables")
+    for figure in [*figures, "seconds"]:
+        wide = by_task[figure].unstack("method").dropna()
+        signed = -wide if figure == "auc" else wide
+        # ranks of tables; a family is one block of the test, with the mean rank of its tables
+        blocks = signed.rank(axis=1).groupby("family").mean()
+        found = compare(blocks) if len(blocks) > 1 else None
+        table = pd.DataFrame({"mean rank": blocks.mean(), f"median {figure}": wide.median(), "sum": wide.sum()})
+        print(f"\n{figure}, {len(blocks)} families" + (f", p = {found.p_value:.2g}" if found else ""))
+        print(table.sort_values("mean rank").round(4).to_string())
+        if found is not None and figure in ("log_loss", "rmse"):
+            print(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", choices=["fast", "full"], default="fast")
+    parser.add_argument("--share", type=float, default=0.2)
+    parser.add_argument("--max-rows", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--report", action="store_true", help="only what was measured before")
+    arguments = parser.parse_args()
+    path = Path(f"runs/end_to_end_{arguments.profile}.csv")
+    if not arguments.report:
+        measure(path, arguments)
+    report(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""A learner asked about one table, again and again while losses are observed there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from metafit.learners import Learner, Ranking, Runtimes
+from metafit.scores import Scores
+
+__all__ = ["Ranker"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranker:
+    """A fitted learner, with what it is told of one table.
+
+    Attributes
+    ----------
+    learner : Learner
+        Fitted.
+    description : Series or None
+        Of the table.
+    candidates : tuple of str
+        The strategies that can serve it.
+    scores : Scores
+        What the learner learned from, of which costs are learned, too.
+    descriptions : DataFrame or None
+        Of the tasks in the scores.
+    """
+
+    learner: Learner
+    description: pd.Series[float] | None
+    candidates: tuple[str, ...]
+    scores: Scores
+    descriptions: pd.DataFrame | None
+
+    def rank(self, observed: Mapping[str, float]) -> Ranking:
+        """Rank the candidates, given the losses of some on this very table."""
+        return self.learner.rank(self.description, observed=observed, candidates=self.candidates)
+
+    def seconds(self, observed: Mapping[str, float]) -> pd.Series[float]:
+        """Give the expected seconds of a fit of each candidate, given those of some on this very table.
+
+        Returns
+        -------
+        Series
+            Index strategy; NaN for those whose cost nothing is known of.
+        """
+        if self._runtimes is None:
+            return pd.Series(np.nan, pd.Index(self.candidates))
+        ranking = self._runtimes.rank(self.description, observed=observed, candidates=self.candidates)
+        return ranking.to_frame()["expected_loss"]
+
+    @cached_property
+    def _runtimes(self) -> Runtimes | None:
+        timed = self.scores.cells["seconds"].notna().any()
+        return Runtimes().fit(self.scores, self.descriptions) if timed else None

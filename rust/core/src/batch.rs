@@ -122,7 +122,7 @@ impl Plan {
     /// Whether threads share the rows, or the columns, of a cell rather than the cells.
     fn shares_blocks(&self) -> bool {
         /// Stored values of a table whose products are worth sharing.
-        const LARGE: usize = 1 << 17;
+        const LARGE: usize = 1 << 20;
         let most = self.settings.n_threads.unwrap_or_else(available_threads);
         let is_large = || self.tables.iter().any(|table| table.n_columns() > FUSED && table.n_stored() > LARGE);
         self.cells.len() < most && (self.largest_split() > blocks::BLOCK || is_large())

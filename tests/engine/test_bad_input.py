@@ -45,7 +45,7 @@ def through_strategy(X, y, *, loss="squared", penalty="l2", alpha=0.1, **rows):
 
 def through_estimator(X, y, *, loss="squared", **rows):
     estimator = MetaRegressor if losses.resolve(loss).kind == "regression" else MetaClassifier
-    return estimator(budget=1, cv=2).fit(X, y, **rows)
+    return estimator(None, budget=1, cv=2).fit(X, y, **rows)
 
 
 DOORS = {"solve": through_solve, "strategy": through_strategy, "estimator": through_estimator}

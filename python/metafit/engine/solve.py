@@ -148,7 +148,8 @@ def solve(
     loss, penalty = losses.resolve(loss), penalties.resolve(penalty)
     check_options(missing, solver, keep, tol, max_iter, n_threads, folds, groups)
     is_plain = subsets is None and folds is None and sample_weight is None and offset is None and missing == "error"
-    if is_plain and keep == "coef" and isinstance(alphas, (float, int)) and not penalty.is_per_column:
+    of_all_widths = not (penalty.has_groups or penalty.is_per_column)
+    if is_plain and of_all_widths and keep == "coef" and isinstance(alphas, (float, int)):
         single = _single(X, y, loss, penalty, float(alphas), (solver, fit_intercept, standardize), tol, max_iter)
         if single is not None:
             return single

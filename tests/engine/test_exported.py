@@ -7,12 +7,24 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.kernel_approximation import Nystroem
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    PolynomialFeatures,
+    QuantileTransformer,
+    SplineTransformer,
+    StandardScaler,
+)
 
 from metafit.engine.fitted import refit
 from metafit.strategies import Strategy
+from metafit.strategies.features import All, TopK
 from metafit.strategies.penalties import L1
+from metafit.strategies.transforms import Clipped, OnContinuous
 from metafit.tasks.task import Task
 
 
@@ -83,10 +95,41 @@ def test_arrays_and_estimators():
     assert fitted.to_sklearn().predict(X).tolist() == fitted.predict(X).tolist()
 
 
+TRANSFORMS = [
+    Nystroem(n_components=5, random_state=0),
+    Clipped(PolynomialFeatures(2, include_bias=False)),
+    OnContinuous(SplineTransformer(n_knots=4, include_bias=False)),
+    OnContinuous(StandardScaler(), min_distinct=1000),
+    Pipeline([("ranks", OnContinuous(QuantileTransformer(n_quantiles=20))), ("main", PCA(3))]),
+    FeatureUnion(
+        [
+            ("as it is", FunctionTransformer()),
+            ("steps", Clipped(KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"))),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize("features", [All(), TopK(3)])
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=str)
+def test_transforms_predict_the_same(transform, features):
+    frame, eta = table()
+    fitted = refit(Task(frame, eta), Strategy(loss="squared", transform=transform, features=features, alpha=0.1))
+    new = unseen(frame)
+    pipeline = fitted.to_sklearn()
+    assert "metafit" not in pickle.dumps(pipeline).decode("latin1")
+    np.testing.assert_allclose(pipeline.predict(new), fitted.predict(new), rtol=1e-9)
+
+
+def test_classes_after_a_transform():
+    frame, eta = table()
+    strategy = Strategy(loss="logistic", transform=Nystroem(n_components=5, random_state=0), alpha=0.01)
+    fitted = refit(Task(frame, np.digitize(eta, [0.0, 1.0]), kind="classification"), strategy)
+    np.testing.assert_allclose(fitted.to_sklearn().predict_proba(frame), fitted.predict_proba(frame), atol=1e-12)
+
+
 def test_what_cannot_be_written_is_refused():
     frame, eta = table()
-    with pytest.raises(TypeError, match="transform"):
-        refit(Task(frame, eta), Strategy(loss="squared", transform=Nystroem(n_components=5), alpha=1)).to_sklearn()
     with pytest.raises(TypeError, match="'town'"):
         refit(Task(frame, eta), Strategy.from_estimator(HistGradientBoostingRegressor(max_iter=2))).to_sklearn()
 

@@ -3,6 +3,9 @@
 A category's columns and the means that stand for a missing one are folded into the coefficients: of a raw column with
 levels l, columns c(l), means m and coefficients w, level l adds c(l)'w and an unknown one m'w. A one-hot column for
 each level with coefficient c(l)'w - m'w, and m'w in the intercept, say the same.
+
+In front of a transform the encoded columns themselves are needed: the one-hot columns times c(l) - m, plus m. The
+transform got them less their mean, which is m, and scaled.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ from sklearn import linear_model
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
+from metafit.engine.rows import Preparation
 from metafit.strategies.losses import Loss
+from metafit.strategies.transforms import Clipped, OnContinuous
 from metafit.tasks.encoding import Category, Encoder
 
-__all__ = ["estimator_pipeline", "linear_pipeline"]
+__all__ = ["estimator_pipeline", "linear_pipeline", "transformed_pipeline"]
 
 Floats = NDArray[np.float64]
 
@@ -54,16 +59,91 @@ def linear_pipeline(
     TypeError
         If scikit-learn has no estimator that predicts like the loss.
     """
+    columns, weights, shift = _on_raw_columns(encoder, coef, means)
+    return Pipeline([("columns", columns), ("model", _estimator(loss, classes, weights, intercept + shift))])
+
+
+def transformed_pipeline(
+    encoder: Encoder,
+    preparation: Preparation,
+    means: Floats,
+    coef: Floats,
+    intercept: Floats,
+    loss: Loss,
+    classes: NDArray[Any] | None,
+) -> Pipeline:
+    """Return a fitted pipeline that predicts what a linear fit on transformed columns predicts.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    preparation : Preparation
+        The transform, and what is in front of it.
+    means : array, shape (n_columns,)
+        What stands for a missing value of each encoded column.
+    coef : array, shape (n_targets, n_outputs)
+        Of the outputs of the transform.
+    intercept : array, shape (n_targets,)
+    loss : Loss
+    classes : array or None
+        Labels of a classification.
+
+    Raises
+    ------
+    TypeError
+        If scikit-learn has no estimator that predicts like the loss.
+    """
+    columns, weights, shift = _on_raw_columns(encoder, np.eye(len(means))[preparation.columns], means)
+    scaler = StandardScaler().fit(np.zeros((1, len(shift))))
+    scaler.mean_, scaler.scale_ = preparation.means - shift, preparation.scales
+    scaler.var_ = scaler.scale_**2
+    steps = [
+        ("columns", columns),
+        ("encoded", FunctionTransformer(np.dot, kw_args={"b": weights.T})),
+        ("scaler", scaler),
+        ("transform", _plain(preparation.transformer)),
+        ("model", _estimator(loss, classes, coef, intercept)),
+    ]
+    return Pipeline(steps)
+
+
+def _on_raw_columns(encoder: Encoder, coef: Floats, means: Floats) -> tuple[ColumnTransformer, Floats, Floats]:
+    """Fold categories: return fitted columns, coefficients of what they make, and what is to be added."""
     blocks = [encoder.blocks == position for position in range(len(encoder.parts))]
     parts = list(zip(encoder.parts, blocks, strict=True))
     numbers = [(part.name, coef[:, at], means[at]) for part, at in parts if not isinstance(part, Category)]
     folded = [_folded(part, coef[:, at], means[at]) for part, at in parts if isinstance(part, Category)]
     columns = _columns([name for name, _, _ in numbers], folded)
-    sample = _sample(encoder, {name: values[0] for name, _, values in numbers}, folded)
-    columns.fit(sample)
+    columns.fit(_sample(encoder, {name: values[0] for name, _, values in numbers}, folded))
     weights = np.hstack([*(w for _, w, _ in numbers), *(part.coef for part in folded)])
-    shift = sum((part.unknown for part in folded), np.zeros(len(coef)))
-    return Pipeline([("columns", columns), ("model", _estimator(loss, classes, weights, intercept + shift))])
+    return columns, weights, sum((part.unknown for part in folded), np.zeros(len(coef)))
+
+
+def _plain(transformer: Any) -> Any:
+    """Write a fitted transformer without those of this package."""
+    if isinstance(transformer, Clipped):
+        limits = {"a_min": -transformer.limit, "a_max": transformer.limit}
+        clip = FunctionTransformer(np.clip, kw_args=limits)
+        return Pipeline([("clip", clip), ("transform", _plain(transformer.transformer_))])
+    if isinstance(transformer, OnContinuous):
+        return _plain_on_continuous(transformer)
+    if isinstance(transformer, Pipeline):
+        return Pipeline([(name, _plain(step)) for name, step in transformer.steps])
+    if isinstance(transformer, FeatureUnion):
+        parts = [(name, _plain(part)) for name, part in transformer.transformer_list]
+        return FeatureUnion(parts, transformer_weights=transformer.transformer_weights)
+    return transformer
+
+
+def _plain_on_continuous(transformer: OnContinuous) -> Any:
+    if transformer.transformer_ is None:
+        return FunctionTransformer()
+    of_them = Pipeline([("columns", _only(transformer.continuous_)), ("transform", _plain(transformer.transformer_))])
+    return FeatureUnion([("continuous", of_them), ("others", _only(~transformer.continuous_))])
+
+
+def _only(columns: NDArray[np.bool_]) -> FunctionTransformer:
+    return FunctionTransformer(np.take, kw_args={"indices": np.flatnonzero(columns), "axis": 1})
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from metafit.engine import outside
 from metafit.engine.batches import Job, Options, Solved, solve_jobs
-from metafit.engine.exported import estimator_pipeline, linear_pipeline
+from metafit.engine.exported import estimator_pipeline, linear_pipeline, transformed_pipeline
 from metafit.engine.native import predictions
 from metafit.engine.predicting import probabilities
 from metafit.engine.rows import Floats, FoldRows, Preparation, fill, one_blas_thread
@@ -202,8 +202,7 @@ class FittedStrategy:
         Raises
         ------
         TypeError
-            If the fit is not linear in the encoded columns and the table has categories, or it has a transform, or
-            scikit-learn has no estimator that predicts like the loss.
+            If it is an estimator and the table has categories, or scikit-learn has none that predicts like the loss.
 
         Examples
         --------
@@ -215,12 +214,13 @@ class FittedStrategy:
         """
         if self._estimator is not None:
             return estimator_pipeline(self.encoder, self._estimator.estimator, self._estimator.means, self.classes)
-        if self._preparation is not None:
-            raise TypeError(f"{self.strategy.name} has a transform: it cannot be written as a plain pipeline")
         assert self.coef is not None
         assert self._means is not None
-        coef, intercept = np.atleast_2d(self.coef), np.atleast_1d(self.intercept)
-        return linear_pipeline(self.encoder, coef, intercept, self._means, self.strategy.equation_loss, self.classes)
+        model = np.atleast_2d(self.coef), np.atleast_1d(self.intercept)
+        loss, classes = self.strategy.equation_loss, self.classes
+        if self._preparation is None:
+            return linear_pipeline(self.encoder, *model, self._means, loss, classes)
+        return transformed_pipeline(self.encoder, self._preparation, self._means, *model, loss, classes)
 
     def encode(self, X: Any) -> Floats:
         """Return X as the task's encoded columns, NaN where missing."""

@@ -7,7 +7,7 @@ import pytest
 from equation_draws import LOSSES
 from oracle_losses import READINGS
 
-from metafit.engine import Cell, Split, Table, run_cells
+from metafit.engine import Cell, Split, Table, run_cells, solve
 from metafit.strategies import losses, penalties
 
 RUNS = 20
@@ -96,3 +96,18 @@ def test_the_fits_are_of_every_kind(call):
     statuses = [status for result in run_cells(*call, missing="mean") for status in result.status]
     good = sum(status in ("converged", "local", "rank_deficient") for status in statuses)
     assert good >= 0.95 * len(statuses), statuses
+
+
+@pytest.mark.parametrize("penalty", ["l1", "group_lasso"])
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_threads_that_share_the_columns_of_one_path(loss, penalty):
+    """A table of more than 2^20 numbers and one cell: the threads take pieces of the columns."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2700))
+    eta = X[:, :5].sum(axis=1) + rng.normal(size=400)
+    y = eta if loss == "squared" else eta > 0
+    omega = penalties.GroupLasso(np.arange(2700) // 10) if penalty == "group_lasso" else penalty
+    fits = [solve(X, y, loss=loss, penalty=omega, n_alphas=4, tol=1e-6, n_threads=n) for n in (1, 2, 3, 8)]
+    for fit in fits[1:]:
+        for name in ("coef", "intercept", "gap", "objective", "n_iter"):
+            np.testing.assert_array_equal(getattr(fit, name), getattr(fits[0], name))

@@ -127,3 +127,18 @@ def test_shared_fits_equal_cold_ones(loss):
     worst, label = max(differences(loss, -(-N_FITS // len(LOSSES))))
     print(f"{worst:.1e} {label}")
     assert worst <= CLOSE, label
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("n_rows", [60, 700])
+def test_a_small_strength_is_reached_alone_as_along_a_path(loss, n_rows):
+    """With more columns than rows the way there begins at a twentieth of alpha_max, and is not a part of the answer."""
+    rng = np.random.default_rng(n_rows)
+    X = rng.normal(size=(n_rows, 600)) + rng.normal(size=(n_rows, 1))
+    eta = X[:, :5].sum(axis=1) + rng.normal(size=n_rows)
+    y = eta if loss == "squared" else eta > 0
+    path = solve(X, y, loss=loss, penalty="l1", n_alphas=40)
+    for k in (10, 25, 39):
+        alone = solve(X, y, loss=loss, penalty="l1", alphas=float(path.alphas[k]))
+        assert alone.status.item() == path.status[k] == "converged"
+        np.testing.assert_allclose(alone.coef, path.coef[k], atol=1e-8 * np.abs(path.coef[k]).max())

@@ -40,6 +40,7 @@ mod shared;
 mod simd;
 pub mod solver;
 mod start;
+mod stations;
 pub mod subset;
 mod syrk;
 

@@ -15,8 +15,9 @@ use crate::problem::{Cell, Recipe, Settings};
 use crate::shared::{Shared, SplitData};
 use crate::solver::newton::{Report, Status, Stop};
 use crate::solver::{
-    Concave, Continuation, Fitter, GRAM_LIMIT, Glm, Null, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
+    Concave, Continuation, FUSED, Fitter, GRAM_LIMIT, Glm, Null, Pinball, Softmax, Solver, ridge_by_svd, shorten_fit,
 };
+use crate::stations::{self, Station, Way};
 
 /// Part of the size of a loss (the mean square of `y - o` for the squared one) below which an objective is rounding.
 const ROUNDING: f64 = 1e-16;
@@ -201,13 +202,13 @@ impl Work<'_> {
         let alpha_max = self.frame.alpha_max(&slope);
         let largest = if self.cell.of_max { alpha_max } else { 1.0 };
         let alphas: Vec<f64> = self.cell.alphas.iter().map(|a| a * largest).collect();
-        let mut order: Vec<usize> = (0..alphas.len()).collect();
-        order.sort_by(|&i, &j| alphas[j].total_cmp(&alphas[i]));
+        let is_led = self.is_led() && alpha_max.is_finite();
+        let stations = if is_led { stations::led(&alphas, alpha_max) } else { stations::asked(&alphas) };
         let stop = self.stop(null_objective);
         let fits = if self.cell.penalty.kind.is_convex() {
-            self.convex_path(fitter, b, &unit, &alphas, &order, &stop)
+            self.convex_path(fitter, b, &unit, &stations, &stop)
         } else {
-            self.concave_path(fitter, b, alpha_max, &slope, &alphas, &order, &stop)
+            self.concave_path(fitter, b, alpha_max, &slope, &stations, &stop)
         };
         Path { alpha_max, alphas, fits }
     }
@@ -217,25 +218,39 @@ impl Work<'_> {
         mut fitter: impl Fitter,
         mut b: Vec<f64>,
         unit: &ScaledPenalty,
-        alphas: &[f64],
-        order: &[usize],
+        stations: &[Station],
         stop: &Stop<'_>,
     ) -> Vec<Fit> {
-        let mut fits: Vec<Option<Fit>> = vec![None; alphas.len()];
+        let mut fits: Vec<Option<Fit>> = vec![None; self.cell.alphas.len()];
         let mut penalty = unit.clone();
         let mut before = b.clone();
-        for (at, &i) in order.iter().enumerate().take_while(|_| !self.is_cancelled()) {
+        let mut way = Way::default();
+        for (at, station) in stations.iter().enumerate().take_while(|_| !self.is_cancelled()) {
             // coefficients are nearly linear in the strength as long as none reaches or leaves 0
-            if at > 1 {
-                let ratio = (alphas[i] - alphas[order[at - 1]]) / (alphas[order[at - 1]] - alphas[order[at - 2]]);
+            if let [earlier, last, now] = stations[at.saturating_sub(2)..=at] {
+                let ratio = (now.alpha - last.alpha) / (last.alpha - earlier.alpha);
                 let expected = |(b, before): (&f64, &f64)| ratio * (b - before);
                 fitter.expect(b.iter().zip(&before).filter(|_| ratio.is_finite()).map(expected));
             }
             before.copy_from_slice(&b);
-            penalty.scale_from(unit, alphas[i]);
-            fits[i] = Some(self.fit_at(&mut fitter, &mut b, &penalty, stop));
+            penalty.scale_from(unit, station.alpha);
+            let left = stop.after(way.n_iter);
+            match station.asked {
+                Some(i) => fits[i] = Some(way.end(self.fit_at(&mut fitter, &mut b, &penalty, &left))),
+                None => {
+                    way.go(|| fitter.minimise(&penalty, &mut b, Stop { tol: stop.tol.max(stations::COARSE), ..left }))
+                }
+            }
         }
         fits.into_iter().flatten().collect()
+    }
+
+    /// Whether the fits of a path are led from one to the next: kinks, more columns than rows and more than a few, and a
+    /// solver that goes by its start.
+    fn is_led(&self) -> bool {
+        let by_start = !matches!(self.cell.loss, LossKind::Quantile(_));
+        let rows = self.data.split.train.len();
+        self.frame.free.len() > rows.max(FUSED) && by_start && !self.cell.penalty.is_smooth()
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -245,8 +260,7 @@ impl Work<'_> {
         b: Vec<f64>,
         alpha_max: f64,
         slope: &[f64],
-        alphas: &[f64],
-        order: &[usize],
+        stations: &[Station],
         stop: &Stop<'_>,
     ) -> Vec<Fit> {
         let concave = Concave {
@@ -255,12 +269,14 @@ impl Work<'_> {
             steepest: slope.iter().fold(0.0, |a: f64, s| a.max(s.abs())),
         };
         let mut path = Continuation::new(fitter, b, alpha_max);
-        let mut fits: Vec<Option<Fit>> = vec![None; alphas.len()];
-        for &i in order.iter().take_while(|_| !self.is_cancelled()) {
+        let mut fits: Vec<Option<Fit>> = vec![None; self.cell.alphas.len()];
+        for &Station { alpha, asked } in stations.iter().take_while(|_| !self.is_cancelled()) {
+            // the continuation has a way of its own
+            let Some(i) = asked else { continue };
             let start = Instant::now();
-            let (mut fitter, b, report) = path.fit(&concave, alphas[i], *stop);
+            let (mut fitter, b, report) = path.fit(&concave, alpha, *stop);
             let mut tangent = concave.bounds.clone();
-            b.iter().enumerate().for_each(|(at, b)| tangent.l1[at] = self.frame.curve(alphas[i], at, *b).slope);
+            b.iter().enumerate().for_each(|(at, b)| tangent.l1[at] = self.frame.curve(alpha, at, *b).slope);
             fits[i] = Some(self.finish(report, &tangent, &b, &mut fitter, start));
         }
         fits.into_iter().flatten().collect()

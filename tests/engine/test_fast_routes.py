@@ -16,7 +16,7 @@ import pytest
 from equation_draws import LOSSES, table
 from oracle_losses import READINGS
 
-from metafit.engine import Cell, CellResult, Split, Table, run_cells
+from metafit.engine import Cell, CellResult, Split, Table, run_cells, solve
 from metafit.strategies import losses, penalties
 
 N_FITS = 1000

@@ -123,7 +123,7 @@ MaxRows = Annotated[int, typer.Option(help="Sample larger tables down to this ma
 def demo(
     suite: Annotated[Suite, typer.Option(help="real: 159 tables, minutes. toy: 7 tables.")] = Suite.REAL,
     folder: Annotated[Path, typer.Option("--out", help="Where everything is written.")] = Path("runs/demo"),
-    max_rows: MaxRows = 10_000,
+    max_rows: MaxRows = 1_000,
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; by default one a core for the real suite.", min=1)
     ] = None,

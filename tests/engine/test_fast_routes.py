@@ -142,3 +142,18 @@ def test_a_small_strength_is_reached_alone_as_along_a_path(loss, n_rows):
         alone = solve(X, y, loss=loss, penalty="l1", alphas=float(path.alphas[k]))
         assert alone.status.item() == path.status[k] == "converged"
         np.testing.assert_allclose(alone.coef, path.coef[k], atol=1e-8 * np.abs(path.coef[k]).max())
+
+
+@pytest.mark.parametrize("n_rows", [60, 120])
+def test_a_lasso_close_to_interpolation_is_certified(n_rows):
+    """More columns enter on the way than there are rows: those that depend on the others leave again."""
+    rng = np.random.default_rng(n_rows)
+    X = rng.normal(size=(n_rows, 1000)) + 0.5 * rng.normal(size=(n_rows, 1))
+    y = X[:, :20].sum(axis=1) + rng.normal(size=n_rows)
+    alpha_max = solve(X, y, penalty="l1", n_alphas=2).alphas.max()
+    for share in (1e-3, 1e-4, 1e-5):
+        fit = solve(X, y, penalty="l1", alphas=share * alpha_max)
+        slope = X.T @ (y - fit.intercept - X @ fit.coef) / n_rows
+        assert fit.status.item() == "converged", share
+        assert np.count_nonzero(fit.coef) < n_rows
+        assert np.abs(slope).max() <= (1 + 1e-6) * share * alpha_max

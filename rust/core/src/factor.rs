@@ -49,8 +49,13 @@ impl Factor {
         self.shares.iter().copied().fold(1.0, f64::min)
     }
 
-    /// Factorises the k x k matrix whose columns `write` puts into place, on and below the diagonal; false, and no column
-    /// kept, where a pivot is not positive. Up to `capacity` columns can be there in the end.
+    /// How many columns come before the first one whose squared pivot is at most `floor`.
+    pub fn regular(&self, floor: f64) -> usize {
+        self.shares.iter().position(|share| *share <= floor).unwrap_or(self.k)
+    }
+
+    /// Factorises the k x k matrix whose columns `write` puts into place, on and below the diagonal; false where a pivot is
+    /// not positive: some columns before it are kept then. Up to `capacity` columns can be there in the end.
     pub fn refresh(&mut self, k: usize, capacity: usize, mut write: impl FnMut(usize, &mut [f64])) -> bool {
         self.k = k;
         self.stride = padded(capacity);
@@ -69,7 +74,7 @@ impl Factor {
             Arch::new().dispatch(Factorise { below, inverse, shares, stride: *stride, rows: padded(k) })
         };
         self.below.truncate(k * self.stride);
-        self.k = if whole { k } else { 0 };
+        self.truncate(self.shares.len());
         whole
     }
 
@@ -160,7 +165,11 @@ impl Factor {
             self.shares.push(root * root / self.inverse[j]);
             self.inverse[j] = (root * root).recip();
         }
-        self.shares.iter().all(|share| *share > 0.0)
+        let whole = self.shares.iter().all(|share| *share > 0.0);
+        if !whole {
+            self.shares.clear();
+        }
+        whole
     }
 
     /// Replaces `rhs` by the solution.

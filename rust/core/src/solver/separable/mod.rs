@@ -186,6 +186,9 @@ impl Descent {
             if !self.update(form, penalty) {
                 self.renew(form, penalty);
             }
+            if self.pivot() == 0.0 && self.leave_dependence(form, penalty, b) {
+                continue;
+            }
             let Some(crossed) = self.refine(form, penalty, b, floor) else { return (false, 0.0) };
             smallest = smallest.min(self.pivot());
             if !crossed {
@@ -193,6 +196,51 @@ impl Descent {
             }
         }
         (false, smallest)
+    }
+
+    /// Walks from where active columns depend on each other, along the direction that changes no prediction, downhill to the
+    /// first kink, which then holds a column; at a lasso's solution the active columns are independent. False where the
+    /// penalty says nothing on that direction, or where there is no such direction.
+    fn leave_dependence(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        /// Part of the penalty's pulls along a direction below which their sum is rounding.
+        const NO_PULL: f64 = 1e-9;
+        if !self.is_plain {
+            return false;
+        }
+        let Some(dependent) = self.take_regular(form) else { return false };
+        // G v = 0 for v = 1 at that column and -G_RR^-1 g at the regular ones
+        let (at, column) = (self.factor.len(), form.column(dependent));
+        self.step.clear();
+        self.step.extend(self.active[..at].iter().map(|&i| -column[i]));
+        self.factor.solve(&mut self.step);
+        self.step.push(1.0);
+        let pulls = self.active.iter().zip(&self.step).map(|(&j, v)| v * (penalty.l1[j] * sign(b[j]) - self.slope[j]));
+        let (pull, size) = pulls.fold((0.0, 0.0), |(sum, size), pull: f64| (sum + pull, size + pull.abs()));
+        if pull > 0.0 {
+            self.step.iter_mut().for_each(|v| *v = -*v);
+        }
+        let kink = self.first_kink(penalty, b, f64::INFINITY).filter(|(share, ..)| share.is_finite());
+        let Some(kink) = kink.filter(|_| pull.abs() > NO_PULL * size) else { return false };
+        self.go(Some(kink), b);
+        self.active.truncate(at);
+        self.squares.truncate(at);
+        self.place(form, b);
+        true
+    }
+
+    /// Has the factor hold as many of the first active columns as are independent; the next one, if any.
+    fn take_regular(&mut self, form: Form<'_>) -> Option<usize> {
+        let Self { active, factor, .. } = self;
+        factor.truncate(factor.regular(SINGULAR));
+        while let Some(&next) = active.get(factor.len()) {
+            let column = form.column(next);
+            let whole = factor.extend(1, |_, out| out.iter_mut().zip(&*active).for_each(|(o, &i)| *o = column[i]));
+            if !whole || factor.regular(SINGULAR) < factor.len() {
+                factor.truncate(factor.regular(SINGULAR));
+                return Some(next);
+            }
+        }
+        None
     }
 
     /// Newton steps with the factor until the active columns' slopes are those of the penalty up to `floor`, or one meets
@@ -325,19 +373,30 @@ impl Descent {
     /// Moves `b` by the step, or to the first place where a column meets a kink or an end of its box, which then holds
     /// it. The objective falls all the way since it is convex.
     fn walk(&self, penalty: &ScaledPenalty, b: &mut [f64]) -> bool {
+        let first = self.first_kink(penalty, b, 1.0);
+        self.go(first, b);
+        first.is_some()
+    }
+
+    /// The first kink that a column meets within `reach` steps: how many, which column, and where.
+    fn first_kink(&self, penalty: &ScaledPenalty, b: &[f64], reach: f64) -> Option<(f64, usize, f64)> {
         let mut first: Option<(f64, usize, f64)> = None;
         for (&j, step) in self.active.iter().zip(&self.step) {
-            if let Some(kink) = kink_between(penalty, j, b[j], b[j] + step) {
+            if let Some(kink) = kink_between(penalty, j, b[j], b[j] + reach * step) {
                 let share = if *step == 0.0 { 0.0 } else { (kink - b[j]) / step };
                 first = first.filter(|(least, ..)| *least <= share).or(Some((share, j, kink)));
             }
         }
-        let share = first.map_or(1.0, |(share, ..)| share);
+        first
+    }
+
+    /// Moves `b` to a kink, or by the whole step.
+    fn go(&self, kink: Option<(f64, usize, f64)>, b: &mut [f64]) {
+        let share = kink.map_or(1.0, |(share, ..)| share);
         self.active.iter().zip(&self.step).for_each(|(&j, step)| b[j] += share * step);
-        if let Some((_, j, kink)) = first {
+        if let Some((_, j, kink)) = kink {
             b[j] = kink;
         }
-        first.is_some()
     }
 
     fn is_optimal(&self, penalty: &ScaledPenalty, b: &[f64], floor: f64) -> bool {

@@ -87,6 +87,11 @@ impl Stop<'_> {
         Self { max_iter: self.max_iter.saturating_sub(n_iter), ..*self }
     }
 
+    /// Whether there are to be no steps after some.
+    fn is_over(&self, n_iter: usize) -> bool {
+        n_iter >= self.max_iter || self.cancel.load(Ordering::Relaxed)
+    }
+
     /// What a descent leaves that takes a fit from this gap to one that needs no polish: a gap falls with the square of the
     /// moves.
     fn fine(&self, gap: f64, objective: f64) -> f64 {
@@ -115,9 +120,11 @@ impl Stop<'_> {
 pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report {
     let may_run_away = !model.attains_least() && !penalty.directions(b).is_empty();
     let mut progress = Progress::default();
-    let mut ill_conditioned = false;
     let mut running = false;
-    let mut n_iter = 0;
+    // where a leap goes all the way nobody needs to know how far it is
+    let leapt = if stop.is_over(0) { None } else { model.leap(penalty, b, stop.tol) };
+    let mut ill_conditioned = leapt == Some(false);
+    let mut n_iter = usize::from(leapt.is_some());
     loop {
         let objective = model.loss() + penalty.value(b);
         let allowed = stop.allowed(objective);
@@ -125,8 +132,7 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
         progress.record(gap, objective);
         // a loss on its way to a least value that no coefficients attain
         let vanishes = may_run_away && objective <= VANISHING * stop.null_objective;
-        let out_of_steps = n_iter >= stop.max_iter || stop.cancel.load(Ordering::Relaxed);
-        if out_of_steps || vanishes || progress.is_over(gap, &stop) {
+        if stop.is_over(n_iter) || vanishes || progress.is_over(gap, &stop) {
             let gap = if gap > allowed { duality_gap(model, penalty, b, f64::INFINITY) } else { gap };
             let status = if model.overflows() {
                 Status::Overflow

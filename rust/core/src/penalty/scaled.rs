@@ -190,6 +190,12 @@ impl ScaledPenalty {
         self.metric.is_none() && self.blocks.iter().all(|g| !g.is_active())
     }
 
+    /// Whether it is that, and every column has a weight.
+    fn is_plain(&self) -> bool {
+        let is_free = |[l1, l2, ..]: [f64; 4]| f64::from(u8::from((l1 == 0.0) & (l2 == 0.0)));
+        self.is_separable() && sum_by_column([&self.l1, &self.l2, &self.l1, &self.l2], is_free) == 0.0
+    }
+
     /// Whether coordinate descent finds its way: every column for itself, and none without a penalty.
     pub fn is_descended(&self) -> bool {
         let is_penalised = |j: usize| self.l1[j] > 0.0;
@@ -228,6 +234,9 @@ impl ScaledPenalty {
             let (low, high) = (self.lower[j], self.upper[j]);
             (low.is_infinite() && b[j] < high) || (high.is_infinite() && b[j] > low)
         };
+        if self.is_plain() {
+            return Directions::default();
+        }
         let unpenalised = self.unpenalised();
         Directions { columns: (0..b.len()).filter(|&j| unpenalised[j] && open(j)).collect(), combined: vec![] }
     }
@@ -267,6 +276,9 @@ impl ScaledPenalty {
         if self.metric.is_some() {
             return 1.0;
         }
+        if self.is_plain() {
+            return self.plain_scale(u, rounding);
+        }
         let noise = noise(u, rounding);
         let mut skip = self.in_block();
         free.columns.iter().for_each(|&j| skip[j] = true);
@@ -287,23 +299,26 @@ impl ScaledPenalty {
 
     /// [`Self::feasible_scale`] and [`Self::fenchel`] of a separable penalty on every column.
     pub fn plain_fenchel(&self, b: &[f64], u: &[f64], rounding: f64) -> Option<(f64, f64)> {
-        let is_free = |j: usize| self.l1[j] == 0.0 && self.l2[j] == 0.0;
-        if !self.is_separable() || (0..b.len()).any(is_free) {
-            return None;
-        }
+        self.is_plain().then(|| {
+            let s = self.plain_scale(u, rounding);
+            (s, self.plain_bracket(b, u, s))
+        })
+    }
+
+    fn plain_scale(&self, u: &[f64], rounding: f64) -> f64 {
         let noise = noise(u, rounding);
         let is_beyond = |[u, l1, l2, _]: [f64; 4]| f64::from(u8::from((l2 <= 0.0) & (u.abs() > l1.max(noise))));
-        let s = if sum_by_column([u, &self.l1, &self.l2, u], is_beyond) == 0.0 {
-            1.0
-        } else {
-            (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min)
-        };
-        let bracket = if self.is_open() {
-            sum_by_column([b, u, &self.l1, &self.l2], |[b, u, l1, l2]| open_share(b, s * u, l1, l2))
-        } else {
-            (0..b.len()).map(|j| self.share(j, b[j], s * u[j])).sum()
-        };
-        Some((s, bracket))
+        if sum_by_column([u, &self.l1, &self.l2, u], is_beyond) == 0.0 {
+            return 1.0;
+        }
+        (0..u.len()).map(|j| self.scale_bound(j, u[j], noise)).fold(1.0, f64::min)
+    }
+
+    fn plain_bracket(&self, b: &[f64], u: &[f64], s: f64) -> f64 {
+        if self.is_open() {
+            return sum_by_column([b, u, &self.l1, &self.l2], |[b, u, l1, l2]| open_share(b, s * u, l1, l2));
+        }
+        (0..b.len()).map(|j| self.share(j, b[j], s * u[j])).sum()
     }
 
     /// `Omega(b) + Omega*(s u) - s u' b`, each term's share at least 0, the conjugate being the supremum over the box.
@@ -314,6 +329,9 @@ impl ScaledPenalty {
         if let Some((alpha, metric)) = &self.metric {
             let scaled: Vec<f64> = u.iter().map(|u| s * u).collect();
             return metric.fenchel(*alpha, b, &scaled, (&self.lower, &self.upper), rounding);
+        }
+        if self.is_plain() {
+            return self.plain_bracket(b, u, s);
         }
         let mut skip = self.in_block();
         free.columns.iter().for_each(|&j| skip[j] = true);

@@ -287,23 +287,29 @@ fn working_set(slope: &[f64], penalty: &ScaledPenalty, b: &[f64]) -> Vec<usize> 
     let is_fixed = |j: usize| penalty.lower[j] == 0.0 && penalty.upper[j] == 0.0;
     let mut set = vec![];
     let mut joining: Vec<(f64, Vec<usize>)> = vec![];
+    // most of very many columns stay where they are: nothing is made for them
     for j in (0..b.len()).filter(|&j| !inside[j] && !is_fixed(j)) {
         if b[j] != 0.0 || penalty.l1[j] == 0.0 {
             set.push(j);
-        } else {
-            joining.push((penalty.off_at(j, 0.0, slope[j]), vec![j]));
+            continue;
+        }
+        let excess = penalty.off_at(j, 0.0, slope[j]);
+        if excess > 0.0 {
+            joining.push((excess, vec![j]));
         }
     }
     for block in penalty.blocks.iter().filter(|g| g.is_active()) {
         let members = block.members.iter().zip(&block.scale).filter(|(j, s)| **s > 0.0 && !is_fixed(**j));
-        let members: Vec<usize> = members.map(|(&j, _)| j).collect();
-        if members.iter().any(|&j| b[j] != 0.0) {
+        let members = members.map(|(&j, _)| j);
+        if members.clone().any(|j| b[j] != 0.0) {
             set.extend(members);
-        } else {
-            joining.push((block.excess(slope, penalty), members));
+            continue;
+        }
+        let excess = block.excess(slope, penalty);
+        if excess > 0.0 {
+            joining.push((excess, members.collect()));
         }
     }
-    joining.retain(|(excess, _)| *excess > 0.0);
     let room = JOINING.max(set.len());
     if joining.iter().map(|(_, members)| members.len()).sum::<usize>() > room {
         joining.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

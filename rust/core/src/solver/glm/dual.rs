@@ -13,7 +13,7 @@ impl<'a, L: Loss> Glm<'a, L> {
     /// The dual point of the position: its residuals, projected. Where the curvature cannot project (rows on the flat or straight part of a loss), the majorant can.
     pub(super) fn projected(&mut self, free: &Directions) -> Option<Dual> {
         let mut store = vec![];
-        let columns: Vec<Column<'a>> = self.columns.clone();
+        let columns: Vec<Column<'a>> = if free.is_empty() { vec![] } else { self.columns.clone() };
         let directions = free_columns(&columns, self.y.len(), free, &mut store);
         let weights = self.weighted(&self.curvature);
         let curvature = std::mem::take(&mut self.curvature);

@@ -1,6 +1,5 @@
 //! Held-out rows, and their squared errors.
 
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use pulp::{Arch, Simd, WithSimd};
@@ -18,79 +17,122 @@ pub(crate) struct HeldOut {
     pub(crate) baseline: OnceLock<Option<Baseline>>,
 }
 
-/// `mean_squared_error` and `r2_score` of dense rows without missing values.
-pub(crate) fn squared_scores(rows: &HeldOut, x: &[f64], coef: &[f64], intercept: f64) -> [f64; 2] {
+/// Fits of a path whose errors are found together.
+const TOGETHER: usize = 4;
+/// Registers of rows that meet one column after another.
+const REGISTERS: usize = 2;
+
+/// `mean_squared_error` and `r2_score` of fits (coefficients of all columns, intercept), in their order, on dense rows
+/// without missing values.
+pub(crate) fn squared_scores(rows: &HeldOut, x: &[f64], fits: &[(&[f64], f64)]) -> Vec<[f64; 2]> {
     let baseline = rows.baseline.get_or_init(|| Some(Rows::new(&rows.y, &rows.y, &rows.weights)?.baseline()));
-    let Some(baseline) = baseline else { return [f64::NAN; 2] };
-    let error = Arch::new().dispatch(SquaredErrors { rows, x, coef, intercept }) / baseline.total;
-    [error, baseline.explained(error)]
+    let Some(baseline) = baseline else { return vec![[f64::NAN; 2]; fits.len()] };
+    let errors =
+        if fits.len() == 1 { squared_errors::<1>(rows, x, fits) } else { squared_errors::<TOGETHER>(rows, x, fits) };
+    let scores = |error: f64| [error / baseline.total, baseline.explained(error / baseline.total)];
+    errors.into_iter().take(fits.len()).map(scores).collect()
 }
 
-/// Weighted sum of squared errors. Some rows at a time meet one column after another in registers.
-struct SquaredErrors<'a> {
+/// Weighted sums of squared errors, A fits at a time; after them those of fits that are not there.
+fn squared_errors<const A: usize>(rows: &HeldOut, x: &[f64], fits: &[(&[f64], f64)]) -> Vec<f64> {
+    let n_columns = x.len() / rows.y.len();
+    let take = |some: &[(&[f64], f64)]| {
+        let mut negated = vec![[0.0; A]; n_columns];
+        let mut shifts = [0.0; A];
+        for (a, (coef, intercept)) in some.iter().enumerate() {
+            negated.iter_mut().zip(*coef).for_each(|(out, w)| out[a] = -w);
+            shifts[a] = *intercept;
+        }
+        Abreast { negated, shifts }
+    };
+    let fits: Vec<Abreast<A>> = fits.chunks(A).map(take).collect();
+    Arch::new().dispatch(SquaredErrors { rows, x, fits: &fits })
+}
+
+/// Coefficients, negated, and intercepts of A fits, side by side.
+struct Abreast<const A: usize> {
+    negated: Vec<[f64; A]>,
+    shifts: [f64; A],
+}
+
+/// Rows a panel at a time, packed so that all fits find it in cache.
+struct SquaredErrors<'a, const A: usize> {
     rows: &'a HeldOut,
     x: &'a [f64],
-    coef: &'a [f64],
-    intercept: f64,
+    fits: &'a [Abreast<A>],
 }
 
-impl WithSimd for SquaredErrors<'_> {
-    type Output = f64;
+impl<const A: usize> WithSimd for SquaredErrors<'_, A> {
+    type Output = Vec<f64>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        const REGISTERS: usize = 4;
-        let (n, wide) = (self.rows.y.len(), REGISTERS * S::F64_LANES);
-        let whole = n - n % wide;
-        let mut sums = [simd.splat_f64s(0.0); REGISTERS];
-        for start in (0..whole).step_by(wide) {
-            sums = self.add(simd, start..start + wide, sums);
-        }
-        for start in (whole..n).step_by(S::F64_LANES) {
-            [sums[0]] = self.add(simd, start..n.min(start + S::F64_LANES), [sums[0]]);
-        }
-        let [a, b, c, d] = sums;
-        simd.reduce_sum_f64s(simd.add_f64s(simd.add_f64s(a, b), simd.add_f64s(c, d)))
-    }
-}
-
-impl SquaredErrors<'_> {
-    /// Adds those of some rows, R registers of them; a row of weight 0 has none.
-    // loops of constant length over several arrays at once
-    #[allow(clippy::needless_range_loop)]
-    #[inline(always)]
-    fn add<S: Simd, const R: usize>(&self, simd: S, here: Range<usize>, mut sums: [S::f64s; R]) -> [S::f64s; R] {
-        let (rows, n) = (self.rows, self.rows.y.len());
-        let (y, offset, weights) = (&rows.y[here.clone()], &rows.offset[here.clone()], &rows.weights[here.clone()]);
-        let (shift, zero) = (simd.splat_f64s(self.intercept), simd.splat_f64s(0.0));
-        let mut rest = [zero; R];
-        for r in 0..R {
-            let fixed = simd.add_f64s(register(simd, offset, r), shift);
-            rest[r] = simd.sub_f64s(register(simd, y, r), fixed);
-        }
-        for (column, w) in self.x.chunks_exact(n).zip(self.coef) {
-            if *w != 0.0 {
-                let (values, factor) = (&column[here.clone()], simd.splat_f64s(-w));
-                for r in 0..R {
-                    rest[r] = simd.mul_add_e_f64s(factor, register(simd, values, r), rest[r]);
-                }
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
+        let Self { rows, x, fits } = self;
+        let (n, wide) = (rows.y.len(), REGISTERS * S::F64_LANES);
+        let mut panel = vec![0.0; x.len() / n * wide];
+        let mut own = vec![0.0; 3 * wide];
+        let mut sums = vec![[simd.splat_f64s(0.0); A]; fits.len()];
+        for start in (0..n).step_by(wide) {
+            let here = start..n.min(start + wide);
+            let columns = x.chunks_exact(n).zip(panel.chunks_exact_mut(wide));
+            let of_rows = [&rows.y, &rows.offset, &rows.weights].into_iter().zip(own.chunks_exact_mut(wide));
+            // rows beyond the last have weight 0
+            for (values, out) in columns.chain(of_rows.map(|(values, out)| (values.as_slice(), out))) {
+                out[..here.len()].copy_from_slice(&values[here.clone()]);
+                out[here.len()..].fill(0.0);
+            }
+            let (panel, own) = (S::as_simd_f64s(&panel).0.as_chunks().0, S::as_simd_f64s(&own).0.as_chunks().0);
+            for (fits, sums) in fits.iter().zip(&mut sums) {
+                add_squares(simd, panel, own, fits, sums);
             }
         }
-        for r in 0..R {
-            let weight = register(simd, weights, r);
-            let square = simd.mul_f64s(weight, simd.mul_f64s(rest[r], rest[r]));
-            let is_none = simd.equal_f64s(weight, zero);
-            sums[r] = simd.add_f64s(sums[r], simd.select_f64s(is_none, zero, square));
+        let mut errors = Vec::with_capacity(A * sums.len());
+        for sums in &sums {
+            for sum in sums {
+                errors.push(simd.reduce_sum_f64s(*sum));
+            }
         }
-        sums
+        errors
     }
 }
 
-/// A whole register of values, or all of them where they are fewer.
+/// Adds the squared errors of some rows, given their columns, and their targets, offsets and weights; a row of weight 0 has
+/// none.
+// loops of constant length over several arrays at once
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
-fn register<S: Simd>(simd: S, values: &[f64], r: usize) -> S::f64s {
-    match S::as_simd_f64s(values).0.get(r) {
-        Some(whole) => *whole,
-        None => simd.partial_load_f64s(values),
+fn add_squares<S: Simd, const A: usize>(
+    simd: S,
+    columns: &[[S::f64s; REGISTERS]],
+    own: &[[S::f64s; REGISTERS]],
+    fits: &Abreast<A>,
+    sums: &mut [S::f64s; A],
+) {
+    let [y, offset, weights] = own else { return };
+    let zero = simd.splat_f64s(0.0);
+    let mut rest = [[zero; REGISTERS]; A];
+    for a in 0..A {
+        let shift = simd.splat_f64s(fits.shifts[a]);
+        for r in 0..REGISTERS {
+            rest[a][r] = simd.sub_f64s(y[r], simd.add_f64s(offset[r], shift));
+        }
+    }
+    for (column, w) in columns.iter().zip(&fits.negated) {
+        if *w == [0.0; A] {
+            continue;
+        }
+        for a in 0..A {
+            let factor = simd.splat_f64s(w[a]);
+            for r in 0..REGISTERS {
+                rest[a][r] = simd.mul_add_e_f64s(factor, column[r], rest[a][r]);
+            }
+        }
+    }
+    for r in 0..REGISTERS {
+        let is_none = simd.equal_f64s(weights[r], zero);
+        for a in 0..A {
+            let square = simd.mul_f64s(weights[r], simd.mul_f64s(rest[a][r], rest[a][r]));
+            sums[a] = simd.add_f64s(sums[a], simd.select_f64s(is_none, zero, square));
+        }
     }
 }

@@ -205,11 +205,12 @@ impl Work<'_> {
         let is_led = self.is_led() && alpha_max.is_finite();
         let stations = if is_led { stations::led(&alphas, alpha_max) } else { stations::asked(&alphas) };
         let stop = self.stop(null_objective);
-        let fits = if self.cell.penalty.kind.is_convex() {
+        let mut fits = if self.cell.penalty.kind.is_convex() {
             self.convex_path(fitter, b, &unit, &stations, &stop)
         } else {
             self.concave_path(fitter, b, alpha_max, &slope, &stations, &stop)
         };
+        self.score_together(&mut fits);
         Path { alpha_max, alphas, fits }
     }
 
@@ -400,18 +401,39 @@ impl Work<'_> {
         let kkt = off.max(fitter.intercept_slope());
         report.objective += self.least;
         let seconds = start.elapsed().as_secs_f64();
-        let scores = self.held_out.as_ref().map_or_else(Vec::new, |rows| self.score(rows, &coef, &intercept));
-        let coef = if self.settings.keep_coef { coef } else { vec![] };
+        let waits = self.scored_together().is_some();
+        let rows = self.held_out.as_ref().filter(|_| !waits);
+        let scores = rows.map_or_else(Vec::new, |rows| self.score(rows, &coef, &intercept));
+        let coef = if self.settings.keep_coef || waits { coef } else { vec![] };
         Fit { report, seconds, coef, intercept, kkt, scores }
+    }
+
+    /// Held-out rows, and their values, on which the squared errors of all fits are found at once.
+    fn scored_together(&self) -> Option<(&HeldOut, &[f64])> {
+        let rows = self.held_out.as_deref()?;
+        match (self.cell.loss, &*rows.x) {
+            (LossKind::Squared(_), Matrix::Dense { values, .. }) if !self.data.table.has_missing() => {
+                Some((rows, values))
+            }
+            _ => None,
+        }
+    }
+
+    /// Scores fits that have waited for each other with their coefficients.
+    fn score_together(&self, fits: &mut [Fit]) {
+        let Some((rows, x)) = self.scored_together() else { return };
+        let of: Vec<(&[f64], f64)> = fits.iter().map(|fit| (fit.coef.as_slice(), fit.intercept[0])).collect();
+        let scores = squared_scores(rows, x, &of);
+        for (fit, scores) in fits.iter_mut().zip(scores) {
+            fit.scores = scores.to_vec();
+            if !self.settings.keep_coef {
+                fit.coef = vec![];
+            }
+        }
     }
 
     fn score(&self, rows: &HeldOut, coef: &[f64], intercept: &[f64]) -> Vec<f64> {
         let n = rows.y.len();
-        if let (LossKind::Squared(_), Matrix::Dense { values, .. }) = (self.cell.loss, &*rows.x)
-            && !self.data.table.has_missing()
-        {
-            return squared_scores(rows, values, coef, intercept[0]).to_vec();
-        }
         let mut eta: Vec<f64> = intercept.iter().flat_map(|b| rows.offset.iter().map(move |o| o + b)).collect();
         let p = self.data.table.n_columns();
         for (at, w) in coef.iter().enumerate().filter(|(_, w)| **w != 0.0) {

@@ -209,6 +209,33 @@ pub(crate) fn add_scaled<S: Simd>(simd: S, alpha: f64, x: &[f64], y: &mut [f64])
     }
 }
 
+/// The same with some columns one after another: y is loaded and stored once for all of them, and their values come from
+/// several places of memory at a time.
+// loops of constant length over several arrays at once
+#[allow(clippy::needless_range_loop)]
+#[inline(always)]
+pub(crate) fn add_scaled_each<S: Simd, const N: usize>(simd: S, alpha: [f64; N], x: [&[f64]; N], y: &mut [f64]) {
+    let (y, y_tail) = S::as_mut_simd_f64s(y);
+    let mut vectors = [&[][..]; N];
+    let mut factors = [simd.splat_f64s(0.0); N];
+    for a in 0..N {
+        let (whole, tail) = S::as_simd_f64s(x[a]);
+        vectors[a] = &whole[..y.len()];
+        factors[a] = simd.splat_f64s(alpha[a]);
+        if !tail.is_empty() {
+            let last = simd.mul_add_e_f64s(factors[a], simd.partial_load_f64s(tail), simd.partial_load_f64s(y_tail));
+            simd.partial_store_f64s(y_tail, last);
+        }
+    }
+    for (at, y) in y.iter_mut().enumerate() {
+        let mut sum = *y;
+        for a in 0..N {
+            sum = simd.mul_add_e_f64s(factors[a], vectors[a][at], sum);
+        }
+        *y = sum;
+    }
+}
+
 struct DotPairAbout<'a>(&'a [f64], f64, &'a [f64], &'a [f64]);
 
 impl WithSimd for DotPairAbout<'_> {

@@ -11,7 +11,7 @@ use super::PIVOT_FLOOR;
 use crate::factor::Factor;
 use crate::linalg::solve_singular;
 use crate::penalty::{ScaledPenalty, soft_threshold};
-use crate::simd::{add_scaled, largest};
+use crate::simd::{add_scaled, add_scaled_each, axpy, dot, largest};
 
 pub(super) use self::packed::Packed;
 
@@ -244,15 +244,14 @@ impl Descent {
     }
 
     /// Newton steps with the factor until the active columns' slopes are those of the penalty up to `floor`, or one meets
-    /// a kink (true). The first step leaves what rounding does, or, where the factor is of a penalty with a larger square,
-    /// a part of what there was: then the matrix factorised is above that of the problem, and every step goes downhill.
+    /// a kink (true).
     fn refine(&mut self, form: Form<'_>, penalty: &ScaledPenalty, b: &mut [f64], floor: f64) -> Option<bool> {
         let mut left = self.rest(penalty, b);
         loop {
-            if !self.solve(form, penalty) {
+            if !self.solve(form, penalty, floor) {
                 return None;
             }
-            let crossed = self.walk(penalty, b) || self.run_on(penalty, b, left, floor);
+            let crossed = self.walk(penalty, b);
             self.place(form, b);
             let now = self.rest(penalty, b);
             if crossed || now <= floor {
@@ -269,25 +268,40 @@ impl Descent {
         }
     }
 
-    /// More steps after one with a factor `M = A + diag(d)` of another penalty: what a step `s = M^-1 r` leaves of r is
-    /// `r - A s = d s`, without a look at G. True where a column meets a kink.
-    fn run_on(&mut self, penalty: &ScaledPenalty, b: &mut [f64], mut left: f64, floor: f64) -> bool {
-        if !self.is_stale || self.pivot() == 0.0 {
-            return false;
-        }
+    /// Turns what is left into the Newton step by conjugate gradients, with the factor of `M = A + diag(d)` of another
+    /// penalty as their preconditioner: a direction p is made of steps `M^-1 r`, so that `A p = M p - d p` needs no look at
+    /// G. As far as `floor`, or as they get on.
+    fn run_on(&mut self, penalty: &ScaledPenalty, floor: f64) {
+        let more: Vec<f64> = self.active.iter().zip(&self.squares).map(|(&j, square)| square - penalty.l2[j]).collect();
+        let mut rest = std::mem::take(&mut self.step);
+        let mut step = vec![0.0; rest.len()];
+        let mut left = largest(&rest);
+        // a direction and M times it
+        let (mut along, mut image) = (rest.clone(), rest.clone());
+        self.factor.solve(&mut along);
+        let mut size = dot(&rest, &along);
         loop {
-            let columns = self.active.iter().zip(&self.squares);
-            self.step.iter_mut().zip(columns).for_each(|(step, (&j, square))| *step *= square - penalty.l2[j]);
-            let now = largest(&self.step);
+            let products = image.iter().zip(along.iter().zip(&more)).map(|(m, (p, d))| m - d * p);
+            let products: Vec<f64> = products.collect();
+            let share = size / dot(&along, &products);
+            if !share.is_finite() || share <= 0.0 {
+                break;
+            }
+            axpy(share, &along, &mut step);
+            axpy(-share, &products, &mut rest);
+            let now = largest(&rest);
             if now.is_nan() || now <= ENOUGH * floor || now > SLOW * left {
-                return false;
+                break;
             }
             left = now;
-            self.factor.solve(&mut self.step);
-            if self.walk(penalty, b) {
-                return true;
-            }
+            let mut next = rest.clone();
+            self.factor.solve(&mut next);
+            let turn = dot(&rest, &next) / size;
+            size *= turn;
+            along.iter_mut().zip(&next).for_each(|(p, z)| *p = z + turn * *p);
+            image.iter_mut().zip(&rest).for_each(|(m, r)| *m = r + turn * *m);
         }
+        self.step = step;
     }
 
     /// Smallest squared pivot of the factor, 0 for a singular matrix.
@@ -358,9 +372,13 @@ impl Descent {
     }
 
     /// Turns that into the Newton step: of a singular system, the shortest one. False where there is none.
-    fn solve(&mut self, form: Form<'_>, penalty: &ScaledPenalty) -> bool {
+    fn solve(&mut self, form: Form<'_>, penalty: &ScaledPenalty, floor: f64) -> bool {
         if self.pivot() > 0.0 {
-            self.factor.solve(&mut self.step);
+            if self.is_stale {
+                self.run_on(penalty, floor);
+            } else {
+                self.factor.solve(&mut self.step);
+            }
             return true;
         }
         let active = &self.active;
@@ -511,8 +529,19 @@ impl WithSimd for SlopeAt<'_, '_> {
     fn with_simd<S: Simd>(self, simd: S) {
         self.out.clear();
         self.out.extend_from_slice(self.form.linear);
-        for (j, b) in self.b.iter().enumerate().filter(|(_, b)| **b != 0.0) {
-            add_scaled(simd, -b, self.form.column(j), self.out);
+        let mut moved = self.b.iter().enumerate().filter(|(_, b)| **b != 0.0).map(|(j, b)| (self.form.column(j), -b));
+        while let Some((first, by)) = moved.next() {
+            match (moved.next(), moved.next(), moved.next()) {
+                (Some(second), Some(third), Some(fourth)) => {
+                    let columns = [first, second.0, third.0, fourth.0];
+                    add_scaled_each(simd, [by, second.1, third.1, fourth.1], columns, self.out);
+                }
+                (second, third, _) => {
+                    for (column, by) in [Some((first, by)), second, third].into_iter().flatten() {
+                        add_scaled(simd, by, column, self.out);
+                    }
+                }
+            }
         }
     }
 }

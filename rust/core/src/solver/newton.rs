@@ -73,6 +73,9 @@ const STALLS: usize = 3;
 /// what the gap asks for, within these bounds.
 const COARSE: f64 = 5e-2;
 const FINEST: f64 = 1e-6;
+/// Descents after which these creep along correlated columns, so that a factorisation is tried; where it fails, descents
+/// have their turn again.
+const PATIENCE: usize = 20;
 /// Columns that join a working set at once, at least.
 const JOINING: usize = 100;
 /// Columns from which on a fit is narrowed to some of them, and how many times more than these they have to be.
@@ -125,6 +128,7 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
     let leapt = if stop.is_over(0) { None } else { model.leap(penalty, b, stop.tol) };
     let mut ill_conditioned = leapt == Some(false);
     let mut n_iter = usize::from(leapt.is_some());
+    let mut patience = PATIENCE;
     loop {
         let objective = model.loss() + penalty.value(b);
         let allowed = stop.allowed(objective);
@@ -157,7 +161,8 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
                 None => {
                     let set = working_set(&model.gradient(), penalty, b);
                     let is_last = progress.polished || model.is_quadratic();
-                    step(model, penalty, b, &set, if is_last { stop.fine(gap, objective) } else { COARSE })
+                    let accuracy = if is_last { stop.fine(gap, objective) } else { COARSE };
+                    step(model, penalty, b, &set, (patience > 0).then_some(accuracy))
                 }
             },
         };
@@ -166,6 +171,7 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
         running = may_run_away && taken.runs_away;
         // of the last step only: far from the solution a problem may be flat without columns that depend on others
         ill_conditioned = !taken.regular;
+        patience = if taken.regular { patience.saturating_sub(1) } else { PATIENCE };
         n_iter += 1;
     }
 }
@@ -245,7 +251,7 @@ pub fn fit_null(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
     for _ in 0..max_iter.min(100) {
         let before = model.loss();
         let is_good = if combined.is_empty() {
-            step(model, &nothing, b, &columns, FINEST).is_good()
+            step(model, &nothing, b, &columns, Some(FINEST)).is_good()
         } else {
             step_along(model, &combined, b);
             true
@@ -345,11 +351,12 @@ impl Taken {
     }
 }
 
-/// One Newton step on `set`, with line search.
-fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[usize], accuracy: f64) -> Taken {
+/// One Newton step on `set`, with line search: to the least place of the local model, or as near as a descent of this
+/// accuracy comes.
+fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[usize], accuracy: Option<f64>) -> Taken {
     let local = penalty.restrict(set);
     let start = values_on(set, b);
-    let Goal { at: goal, slope, regular } = match model.descend(set, &local, &start, accuracy) {
+    let Goal { at: goal, slope, regular } = match accuracy.and_then(|accuracy| model.descend(set, &local, &start, accuracy)) {
         Some((at, slope)) => Goal { at, slope, regular: true },
         None => exact_goal(model, &local, set, &start),
     };

@@ -29,9 +29,12 @@ __all__ = [
     "quiet_moment",
     "thread_scaling",
     "time_case",
+    "unbind",
     "versions",
 ]
 
+#: Where this process may run, before any peer has been imported.
+PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 #: Runs of everything that is quick.
 RUNS = 5
 #: Seconds that the runs of one contender may take together once it has run.
@@ -138,6 +141,7 @@ class _Clock:
         self.cpus.append(cpu)
 
     def _run(self) -> tuple[float, float]:
+        unbind()
         cpu, wall = _cpu_seconds(), time.perf_counter()
         self.last = self.contender.run()
         return time.perf_counter() - wall, _cpu_seconds() - cpu
@@ -180,11 +184,18 @@ def _ticks(stat: Sequence[str]) -> int:
     return int(stat[2]) + int(stat[3])
 
 
+def unbind() -> None:
+    """Let this thread, and those it starts, run on all processors: importing adelie binds it to one of them."""
+    if PROCESSORS:
+        os.sched_setaffinity(0, PROCESSORS)
+
+
 def quiet_moment(patience: float = PATIENCE["full"]) -> float:
     """Wait some seconds at most for two threads that do twice as much as one; the best scaling that was seen.
 
     Other work on the machine comes and goes: what starts right after a good answer has the second thread.
     """
+    unbind()
     end, best = time.perf_counter() + patience, 0.0
     while True:
         best = max(best, thread_scaling())

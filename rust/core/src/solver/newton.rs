@@ -83,6 +83,10 @@ const WIDE: usize = 500;
 const NARROW: usize = 3;
 /// Part of its weight from which on a slope counts as close to it.
 const NEAR: f64 = 0.9;
+/// Part of the gap that the first narrowed fit leaves before all columns are looked at, where these are at most so many times
+/// more than the few: steps beyond are for nothing if others are called in, and to look costs some sweeps over the few.
+const GLANCE: f64 = 0.03;
+const LOOKS: usize = 20;
 
 impl Stop<'_> {
     /// What is left after some steps.
@@ -121,8 +125,17 @@ impl Stop<'_> {
 
 /// Minimises mean loss plus penalty from the model's position `b`.
 pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop: Stop<'_>) -> Report {
+    fit_from(model, penalty, b, stop, Progress::default())
+}
+
+fn fit_from(
+    model: &mut impl Model,
+    penalty: &ScaledPenalty,
+    b: &mut [f64],
+    stop: Stop<'_>,
+    mut progress: Progress,
+) -> Report {
     let may_run_away = !model.attains_least() && !penalty.directions(b).is_empty();
-    let mut progress = Progress::default();
     let mut running = false;
     // where a leap goes all the way nobody needs to know how far it is
     let leapt = if stop.is_over(0) { None } else { model.leap(penalty, b, stop.tol) };
@@ -150,12 +163,13 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
             return Report { status, gap, objective, n_iter, ill_conditioned };
         }
         progress.polished |= gap <= allowed;
+        let glance = (n_iter == 0 && gap.is_finite()).then(|| GLANCE * gap / stop.at(1.0, objective));
         let taken = match model.leap(penalty, b, stop.tol) {
             Some(regular) => Taken { regular, share: 1.0, moved: true, runs_away: false },
-            None => match fit_narrowed(model, penalty, b, &stop.after(n_iter)) {
-                Some(report) => {
+            None => match fit_narrowed(model, penalty, b, &stop.after(n_iter), glance) {
+                Some((report, polished)) => {
                     n_iter += report.n_iter - 1;
-                    progress.polished = report.status == Status::Converged;
+                    progress.polished = polished;
                     Taken { regular: !report.ill_conditioned, share: 1.0, moved: true, runs_away: false }
                 }
                 None => {
@@ -181,7 +195,15 @@ pub fn fit(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop:
 ///
 /// A column whose slope comes close to its weight may be called in by the moves of the others: with these among the few,
 /// most fits need one pass over all columns.
-fn fit_narrowed(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], stop: &Stop<'_>) -> Option<Report> {
+///
+/// With a tolerance for a glance it may go only as far as that, without a polish; says if it had one.
+fn fit_narrowed(
+    model: &mut impl Model,
+    penalty: &ScaledPenalty,
+    b: &mut [f64],
+    stop: &Stop<'_>,
+    glance: Option<f64>,
+) -> Option<(Report, bool)> {
     if b.len() < WIDE || !penalty.directions(b).is_empty() {
         return None;
     }
@@ -192,11 +214,20 @@ fn fit_narrowed(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], 
         return None;
     }
     let mut inner = values_on(&set, b);
-    let report = fit(model, &penalty.restrict(&set), &mut inner, *stop);
+    let restricted = penalty.restrict(&set);
+    let glance = glance.filter(|tol| *tol > stop.tol && LOOKS * set.len() > b.len() && !model.is_quadratic());
+    let glanced = glance.and_then(|tol| {
+        let progress = Progress { polished: true, ..Progress::default() };
+        let report = fit_from(model, &restricted, &mut inner, Stop { tol, ..*stop }, progress);
+        (report.n_iter > 0).then_some(report)
+    });
+    let glances = glanced.is_some();
+    let report = glanced.unwrap_or_else(|| fit(model, &restricted, &mut inner, *stop));
     model.majorise(false);
     model.widen();
     set.iter().zip(inner).for_each(|(&j, value)| b[j] = value);
-    (report.n_iter > 0).then_some(report)
+    let polished = !glances && report.status == Status::Converged;
+    (report.n_iter > 0).then_some((report, polished))
 }
 
 /// What the loop has reached so far.

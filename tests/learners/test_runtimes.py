@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import ExtraTreesRegressor
 
 from metafit.learners import Runtimes
 from metafit.scores import Scores
@@ -83,3 +84,47 @@ def test_without_descriptions_it_is_the_mean():
 def test_scores_without_seconds_are_refused():
     with pytest.raises(ValueError, match="scores hold no seconds to learn from"):
         Runtimes().fit(Scores.from_matrix(pd.DataFrame({"a": [0.1]}, index=["t"])))
+
+
+@pytest.fixture
+def traps():
+    """A strategy that is twice as fast on most tasks, and for ever under way on those of a corner."""
+    rng = np.random.default_rng(0)
+    about = pd.DataFrame(rng.uniform(0, 1, (900, 3)), columns=["a", "b", "c"], index=[f"t{k}" for k in range(900)])
+    size = np.exp(rng.normal(0, 2, 900))
+    corner = (about["a"] > 0.8) & (about["b"] > 0.6)
+    return about, pd.DataFrame({"risky": size * np.where(corner, 50.0, 0.5), "steady": size}, index=about.index)
+
+
+def test_fastest_loses_little_on_tasks_that_it_has_not_seen(traps):
+    about, seconds = traps
+    model = Runtimes().fit(timed(seconds[:600]), about[:600])
+    there = seconds[600:]
+    chosen = model.fastest(about[600:])
+    taken = sum(there.loc[task, name] for task, name in chosen.items())
+    assert taken < 1.1 * there.min(axis=1).sum()
+    assert taken < 0.8 * there.sum().min()
+
+
+def test_fastest_is_what_a_forest_weighted_by_lost_seconds_says(traps):
+    about, seconds = traps
+    lost = (seconds["risky"] - seconds["steady"])[:600].sort_index()
+    rows = about.loc[lost.index].to_numpy()
+    forest = ExtraTreesRegressor(100, max_features="sqrt", min_samples_leaf=3, random_state=0)
+    share = forest.fit(rows, lost > 0, sample_weight=lost.abs()).predict(about[600:].to_numpy())
+    chosen = Runtimes().fit(timed(seconds[:600]), about[:600]).fastest(about[600:])
+    assert (np.where(share > 0.5, "steady", "risky") == chosen).mean() > 0.98
+
+
+def test_fastest_of_some_of_the_strategies(sizes, powers):
+    model = Runtimes().fit(timed(powers), sizes)
+    far = pd.DataFrame({"log_rows": [3.0, 3.0], "log_columns": [0.3, 2.9]}, index=["narrow", "wide"])
+    assert model.fastest(far).to_list() == ["gram", "rows"]
+    assert model.fastest(far, ["never", "gram"]).to_dict() == {"narrow": "gram", "wide": "gram"}
+    with pytest.raises(ValueError, match=r"none of \['never'\] was timed"):
+        model.fastest(far, ["never"])
+
+
+def test_fastest_without_descriptions_is_the_one_that_loses_less_in_all():
+    seconds = pd.DataFrame({"a": [1.0, 1.0, 9.0], "b": [2.0, 2.0, 2.0]}, index=list("tuv"))
+    assert Runtimes().fit(timed(seconds)).fastest(pd.DataFrame(index=["new"])).to_dict() == {"new": "b"}

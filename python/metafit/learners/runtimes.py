@@ -14,6 +14,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.utils.validation import check_is_fitted
 
 from metafit.learners.base import Ranking
+from metafit.learners.duels import Duels
 from metafit.learners.leaf_weights import LeafWeights
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.table import FloatArray
@@ -24,6 +25,8 @@ _LEAST_SECONDS = 1e-7
 _STRENGTHS = np.logspace(-3, 3, 13)
 # tasks that make a line, and standard deviations beyond which it is not drawn on
 _FEWEST, _FAR = 3, 5.0
+# trees of a duel, and tasks that a leaf holds at least: fewer would take one long run for the rule
+_DUEL_TREES, _DUEL_TASKS = 100, 3
 
 
 class Runtimes(BaseEstimator):  # type: ignore[misc]
@@ -34,6 +37,9 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
     randomised trees learn what that leaves, and expected seconds are the mean over the tasks of their leaves: one that
     now and then takes for ever counts so. Elsewhere the errors are taken to be log-normal, with the variance on tasks
     left out one by one. Seconds seen on the task itself show how fast the machine is, and shift all predictions.
+
+    `fastest` answers another question: which strategy to run where several give the same fit, such as the solvers of
+    one problem. Duels decide, in which a task counts the seconds that a wrong choice loses on it: these add up.
 
     Parameters
     ----------
@@ -54,12 +60,14 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
 
     Examples
     --------
-    >>> sizes = pd.DataFrame({"log_rows": [1.0, 2.0, 3.0, 4.0]}, index=list("abcd"))
+    >>> sizes = pd.DataFrame({"log_rows": np.linspace(1, 4, 25)}, index=[f"t{k}" for k in range(25)])
     >>> seconds = {"cubic": 1e-6 * 10.0 ** (3 * sizes["log_rows"]), "linear": 1e-2 * 10.0 ** sizes["log_rows"]}
     >>> frame = pd.DataFrame(seconds).rename_axis("task").reset_index().melt("task", None, "strategy", "seconds")
     >>> model = Runtimes().fit(Scores.from_frame(frame.assign(loss=0.5)), sizes)
     >>> model.rank({"log_rows": 1.5}).strategies, model.rank({"log_rows": 3.5}).strategies
     (('cubic', 'linear'), ('linear', 'cubic'))
+    >>> model.fastest(pd.DataFrame({"log_rows": [1.0, 4.0]}, index=["small", "large"])).to_dict()
+    {'small': 'cubic', 'large': 'linear'}
     """
 
     def __init__(self, n_trees: int = 50, min_tasks_trees: int = 200, random_state: int = 0) -> None:
@@ -90,10 +98,12 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
         if seconds.empty:
             raise ValueError(f"scores hold no seconds to learn from: {scores!r}")
         self.strategies_ = scores.strategies.index
-        logs = np.log(np.maximum(seconds.to_numpy(dtype=float), _LEAST_SECONDS))
+        self._seconds = seconds.to_numpy(dtype=float)
+        logs = np.log(np.maximum(self._seconds, _LEAST_SECONDS))
         self._features = MetaFeatures.of(descriptions, seconds.index)
-        known = self._rows(None if self._features is None else self._features.known, len(logs))
-        self._models = [self._model(known, column) for column in logs.T]
+        self._known = self._rows(None if self._features is None else self._features.known, len(logs))
+        self._models = [self._model(self._known, column) for column in logs.T]
+        self._duels: dict[tuple[int, ...], Duels] = {}
         self.error_ = pd.Series([model.error if model else np.nan for model in self._models], self.strategies_)
         return self
 
@@ -145,6 +155,49 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
         order = np.argsort(np.where(np.isnan(seconds), np.inf, seconds), kind="stable")
         reasons = ("by the seconds that are expected of each strategy",)
         return Ranking(tuple(names[i] for i in order), seconds[order], std[order], reasons)
+
+    def fastest(self, descriptions: pd.DataFrame, candidates: Iterable[str] | None = None) -> pd.Series[str]:
+        """Name the strategy with which the least time is lost, for many tasks.
+
+        Parameters
+        ----------
+        descriptions : DataFrame
+            A row per task, columns meta-features.
+        candidates : iterable of str, optional
+            Strategies that serve these tasks, timed on tasks in common.
+
+        Returns
+        -------
+        Series of str
+            Index task.
+
+        Raises
+        ------
+        ValueError
+            If no candidate was ever timed.
+        """
+        check_is_fitted(self, "strategies_")
+        names = list(self.strategies_ if candidates is None else map(str, candidates))
+        timed = np.isfinite(self._seconds).any(axis=0)
+        present = tuple(int(i) for i in self.strategies_.get_indexer(pd.Index(names)) if i >= 0 and timed[i])
+        if not present:
+            raise ValueError(f"none of {names} was timed")
+        rows = self._rows(None if self._features is None else self._features.rows(descriptions), len(descriptions))
+        if present not in self._duels:
+            self._duels[present] = self._fought(present)
+        lost = self._duels[present].differences(rows if rows.shape[1] else np.zeros((len(rows), 1))).mean(axis=2)
+        return pd.Series(self.strategies_[np.array(present)[lost.argmin(axis=1)]], descriptions.index)
+
+    def _fought(self, present: tuple[int, ...]) -> Duels:
+        """Let strategies meet on the tasks where they were timed."""
+        return Duels(
+            # trees split on something: without meta-features all tasks are alike
+            self._known if self._known.shape[1] else np.zeros((len(self._known), 1)),
+            self._seconds[:, present],
+            n_trees=_DUEL_TREES,
+            min_tasks=_DUEL_TASKS,
+            random_state=self.random_state,
+        )
 
     def _expected(self, description: Any, observed: Mapping[str, float]) -> pd.Series[float]:
         row = pd.DataFrame([pd.Series({} if description is None else description, dtype=float)])

@@ -10,7 +10,7 @@ use crate::held_out::{HeldOut, squared_scores};
 use crate::loss::{Loss, LossKind, Quantile, Squared, with_loss};
 use crate::matrix::Matrix;
 use crate::metric::score;
-use crate::penalty::ScaledPenalty;
+use crate::penalty::{ScaledPenalty, Shares};
 use crate::problem::{Cell, Recipe, Settings};
 use crate::shared::{Shared, SplitData};
 use crate::solver::newton::{Report, Status, Stop};
@@ -125,10 +125,22 @@ fn takes_moments(cell: &Cell, data: &SplitData<'_>) -> bool {
     let fits = match cell.solver {
         Solver::Newton | Solver::ProximalNewton => false,
         Solver::Cholesky | Solver::CoordinateDescent => true,
+        Solver::Auto if prefers_rows(cell, data) => false,
         _ => data.table.n_columns() <= GRAM_LIMIT,
     };
     // the moments of a sparse table are dense, and to centre its columns for them would write them out
     matches!(cell.loss, LossKind::Squared(_)) && fits && !data.table.is_sparse()
+}
+
+/// Whether the rows cost less than moments that would fit: there are far fewer of them than columns, so that moments are
+/// singular and, close to interpolation, short of digits. A path of many strengths under a kink pays for its moments once.
+fn prefers_rows(cell: &Cell, data: &SplitData<'_>) -> bool {
+    /// Columns for a row beyond which the rows do.
+    const WIDE: usize = 2;
+    let Shares { l1, l2, norm } = cell.penalty.kind.shares();
+    let is_plain = norm == 0.0 && cell.penalty.metric.is_none() && cell.penalty.kind.is_convex();
+    let pays = if l1 > 0.0 { cell.alphas.len() < MANY_STRENGTHS } else { l2 > 0.0 && cell.penalty.is_smooth() };
+    is_plain && pays && data.table.n_columns() > WIDE * data.split.train.len()
 }
 
 fn unit_if_zero(sd: f64, cell: &Cell) -> f64 {

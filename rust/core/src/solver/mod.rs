@@ -3,7 +3,7 @@
 //! | problem | fitter | how a step is found |
 //! |---|---|---|
 //! | squared loss, dense tables of up to [`GRAM_LIMIT`] columns | [`Gaussian`] on merged fold moments | [`Quadratic`]: a factorisation, with active sets of columns and blocks |
-//! | the same where moments lack digits | [`Glm`] on the rows | by singular values where the penalty is smooth, else as below |
+//! | the same with far fewer rows than columns, by itself or a few strengths under a kink; where moments lack digits | [`Glm`] on the rows | by singular values where the penalty is smooth, else as below |
 //! | losses with a derivative; the squared loss otherwise | [`Glm`] on the rows | (proximal) Newton: [`Quadratic`] on a working set, line search |
 //! | logistic loss, more than 2 classes | [`Softmax`] on the rows | the same on the coefficients of all classes; conjugate gradients where these are many and the penalty is L2 |
 //! | pinball loss | [`Pinball`] on the rows | [`interior_point`] |

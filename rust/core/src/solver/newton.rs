@@ -73,8 +73,8 @@ const STALLS: usize = 3;
 /// what the gap asks for, within these bounds.
 const COARSE: f64 = 5e-2;
 const FINEST: f64 = 1e-6;
-/// Descents after which these creep along correlated columns, so that a factorisation is tried; where it fails, descents
-/// have their turn again.
+/// Descents after which these creep along correlated columns, so that a factorisation is tried, as after one that does not
+/// improve anything; where it fails, descents have their turn again.
 const PATIENCE: usize = 20;
 /// Columns that join a working set at once, at least.
 const JOINING: usize = 100;
@@ -185,7 +185,11 @@ fn fit_from(
         running = may_run_away && taken.runs_away;
         // of the last step only: far from the solution a problem may be flat without columns that depend on others
         ill_conditioned = !taken.regular;
-        patience = if taken.regular { patience.saturating_sub(1) } else { PATIENCE };
+        patience = match taken.regular {
+            false => PATIENCE,
+            true if progress.stalled > 0 => 0,
+            true => patience.saturating_sub(1),
+        };
         n_iter += 1;
     }
 }
@@ -387,10 +391,11 @@ impl Taken {
 fn step(model: &mut impl Model, penalty: &ScaledPenalty, b: &mut [f64], set: &[usize], accuracy: Option<f64>) -> Taken {
     let local = penalty.restrict(set);
     let start = values_on(set, b);
-    let Goal { at: goal, slope, regular } = match accuracy.and_then(|accuracy| model.descend(set, &local, &start, accuracy)) {
-        Some((at, slope)) => Goal { at, slope, regular: true },
-        None => exact_goal(model, &local, set, &start),
-    };
+    let Goal { at: goal, slope, regular } =
+        match accuracy.and_then(|accuracy| model.descend(set, &local, &start, accuracy)) {
+            Some((at, slope)) => Goal { at, slope, regular: true },
+            None => exact_goal(model, &local, set, &start),
+        };
     let direction: Vec<f64> = goal.iter().zip(&start).map(|(g, s)| g - s).collect();
     let before = model.loss() + local.value(&start);
     let mut share = 0.0;

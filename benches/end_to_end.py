@@ -5,8 +5,10 @@ knowledge is without the family of the table. The inner folds are the same for a
 processor, landmarkers counted.
 
 fast: `profile="fast"` beside LogisticRegressionCV, or RidgeCV and ElasticNetCV, and default HistGradientBoosting.
-full: `profile="full"` beside HistGradientBoosting tuned over 16 configurations, RandomForest, and a random search among
-our strategies with as many tries.
+full: `profile="full"` beside HistGradientBoosting tuned over 16 configurations, RandomForest, FLAML's zero-shot
+LightGBM where `flaml` is installed, and random searches among our strategies: with as many tries, and with as many as
+take as long (16 x the seconds of metafit / those of the first search, fold by fold). All three that search so predict
+by the same greedy mean of what they tried.
 
     python benches/end_to_end.py --share 0.2           # a fifth of the tables, at most 2,000 rows each
     python benches/end_to_end.py --profile full
@@ -19,11 +21,16 @@ root mean squared error by table; mean ranks over families with Friedman's test,
 from __future__ import annotations
 
 import argparse
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+# seconds of the processor count every thread, also those that wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
@@ -45,6 +52,7 @@ from metafit.evaluation import compare
 from metafit.tasks.task import Task
 
 FOLDS, BUDGET = 5, 16
+COLUMNS = ["task", "family", "kind", "fold", "method", "seconds", "rmse", "log_loss", "brier", "auc"]
 GRID = {
     "learning_rate": [0.02, 0.05, 0.1, 0.2],
     "max_leaf_nodes": [7, 15, 31, 63],
@@ -52,15 +60,15 @@ GRID = {
     "l2_regularization": [0.0, 0.1, 1.0, 10.0],
     "max_iter": [50, 100, 200],
 }
-#: A model from training rows: what it is told is the task of the training rows and its inner folds.
-Maker = Callable[[Task, list[Any]], Any]
+#: A model from training rows: what it is told is their task, its inner folds, and the seconds that each method before
+#: took on this fold.
+Maker = Callable[[Task, list[Any], "pd.Series[float]"], Any]
+SEARCH, SAME_TIME = "random search", "random search, same time"
 
 
 def meta(profile: str, known: Any) -> Maker:
-    def make(train: Task, inner: list[Any]) -> Any:
-        kind = mf.MetaRegressor if train.classes is None else mf.MetaClassifier
-        options = {"ensemble": 10} if profile == "full" else {}
-        return kind(known, profile=profile, budget=BUDGET, cv=inner, n_jobs=1, **options)
+    def make(train: Task, inner: list[Any], seconds: pd.Series[float]) -> Any:
+        return searching(train, inner, profile, known, BUDGET)
 
     return make
 
@@ -68,30 +76,44 @@ def meta(profile: str, known: Any) -> Maker:
 def random_search(profile: str, known: Any) -> Maker:
     """Try as many strategies in an order drawn at random."""
 
-    def make(train: Task, inner: list[Any]) -> Any:
-        kind = mf.MetaRegressor if train.classes is None else mf.MetaClassifier
-        learner = mf.learners.Random(random_state=0)
-        return kind(known, learner=learner, profile=profile, budget=BUDGET, cv=inner, n_jobs=1)
+    def make(train: Task, inner: list[Any], seconds: pd.Series[float]) -> Any:
+        return searching(train, inner, profile, known, BUDGET, mf.learners.Random(random_state=0))
 
     return make
 
 
-def boosting(train: Task, inner: list[Any]) -> Any:
+def random_search_as_long(profile: str, known: Any) -> Maker:
+    """Try so many strategies in that order that it takes as long as metafit did."""
+
+    def make(train: Task, inner: list[Any], seconds: pd.Series[float]) -> Any:
+        budget = max(round(BUDGET * seconds["metafit"] / seconds[SEARCH]), 1)
+        return searching(train, inner, profile, known, budget, mf.learners.Random(random_state=0))
+
+    return make
+
+
+def searching(train: Task, inner: list[Any], profile: str, known: Any, budget: int, learner: Any = None) -> Any:
+    kind = mf.MetaRegressor if train.classes is None else mf.MetaClassifier
+    ensemble = 10 if profile == "full" else None
+    return kind(known, learner, profile=profile, budget=budget, cv=inner, n_jobs=1, ensemble=ensemble)
+
+
+def boosting(train: Task, inner: list[Any], seconds: Any = None) -> Any:
     kind = HistGradientBoostingRegressor if train.classes is None else HistGradientBoostingClassifier
     return kind(categorical_features="from_dtype", random_state=0)
 
 
-def tuned(train: Task, inner: list[Any]) -> Any:
+def tuned(train: Task, inner: list[Any], seconds: Any = None) -> Any:
     scoring = "neg_mean_squared_error" if train.classes is None else "neg_log_loss"
     return RandomizedSearchCV(boosting(train, inner), GRID, n_iter=16, scoring=scoring, cv=inner, random_state=0)
 
 
-def forest(train: Task, inner: list[Any]) -> Any:
+def forest(train: Task, inner: list[Any], seconds: Any = None) -> Any:
     kind = RandomForestRegressor if train.classes is None else RandomForestClassifier
     return make_pipeline(SimpleImputer(keep_empty_features=True), kind(random_state=0))
 
 
-def linear(train: Task, inner: list[Any]) -> Any:
+def linear(train: Task, inner: list[Any], seconds: Any = None) -> Any:
     if train.classes is None:
         return _scaled(RidgeCV(np.logspace(-3, 5, 17)))
     return _scaled(
@@ -99,8 +121,15 @@ def linear(train: Task, inner: list[Any]) -> Any:
     )
 
 
-def elastic_net(train: Task, inner: list[Any]) -> Any:
+def elastic_net(train: Task, inner: list[Any], seconds: Any = None) -> Any:
     return None if train.classes is not None else _scaled(ElasticNetCV(l1_ratio=[0.1, 0.5, 0.9], cv=inner))
+
+
+def zero_shot(train: Task, inner: list[Any], seconds: Any = None) -> Any:
+    from flaml import default
+
+    kind = default.LGBMRegressor if train.classes is None else default.LGBMClassifier
+    return kind(n_jobs=1, verbose=-1, random_state=0)
 
 
 def _scaled(model: Any) -> Any:
@@ -108,18 +137,19 @@ def _scaled(model: Any) -> Any:
 
 
 #: Those that take the table as it is; the others get numbers, categories one-hot.
-RAW = ("metafit", "random search", "boosting", "tuned boosting")
+RAW = ("metafit", SEARCH, SAME_TIME, "boosting", "tuned boosting", "flaml")
 
 
 def makers(profile: str, known: Any) -> dict[str, Maker]:
     if profile == "fast":
         return {"metafit": meta(profile, known), "linear": linear, "elastic net": elastic_net, "boosting": boosting}
-    others: dict[str, Maker] = {
-        "tuned boosting": tuned,
-        "forest": forest,
-        "random search": random_search(profile, known),
+    searches = {
+        "metafit": meta(profile, known),
+        SEARCH: random_search(profile, known),
+        SAME_TIME: random_search_as_long(profile, known),
     }
-    return {"metafit": meta(profile, known), **others}
+    others: dict[str, Maker] = {"tuned boosting": tuned, "forest": forest}
+    return searches | others | ({"flaml": zero_shot} if find_spec("flaml") else {})
 
 
 def table_of(task: Task, name: str) -> Any:
@@ -130,12 +160,19 @@ def table_of(task: Task, name: str) -> Any:
     return frame.astype(dict.fromkeys(other, "category"))
 
 
-def run(task: Task, name: str, maker: Maker) -> Iterator[dict[str, Any]]:
+def folds_of(task: Task, random_state: int) -> list[Any]:
+    """Give 5 folds, or one a group where there are fewer groups."""
+    n_units = task.n_rows if task.groups is None else len(np.unique(task.groups))
+    return task.splits(min(FOLDS, n_units), random_state=random_state)
+
+
+def run(task: Task, name: str, maker: Maker, before: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Give a row a fold."""
     table = table_of(task, name)
-    for fold, (train, test) in enumerate(task.splits(FOLDS, random_state=0)):
+    for fold, (train, test) in enumerate(folds_of(task, 0)):
         known = task.take(train)
-        model = maker(known, known.splits(FOLDS, random_state=1))
+        seconds = before[before["fold"] == fold].set_index("method")["seconds"]
+        model = maker(known, folds_of(known, 1), seconds)
         if model is None:
             return
         X, X_new = (table.iloc[rows] if name in RAW else table[rows] for rows in (train, test))
@@ -169,22 +206,27 @@ def auc(hit: Any, made: Any) -> float:
 def measure(path: Path, arguments: argparse.Namespace) -> None:
     suite = mf.load_suite("real")
     picked = suite.sample(max(int(arguments.share * len(suite)), 1), random_state=arguments.seed)
-    done = set(pd.read_csv(path)[["task", "method"]].itertuples(index=False, name=None)) if path.exists() else set()
     path.parent.mkdir(parents=True, exist_ok=True)
     for count, task in enumerate(picked, 1):
         small = task.limit(arguments.max_rows)
         for name, maker in makers(arguments.profile, without(small.family)).items():
-            if (small.name, name) not in done:
-                save(path, small, name, maker)
+            before = known_of(path, small)
+            if name not in set(before["method"]) and (not arguments.only or name in arguments.only):
+                save(path, small, name, maker, before)
         print(f"{count} of {len(picked)}: {small.name}", flush=True)
 
 
-def save(path: Path, task: Task, name: str, maker: Maker) -> None:
+def known_of(path: Path, task: Task) -> pd.DataFrame:
+    """Give what was measured of a task before."""
+    rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
+    return rows[rows["task"] == task.name]
+
+
+def save(path: Path, task: Task, name: str, maker: Maker, before: pd.DataFrame) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rows = pd.DataFrame(run(task, name, maker))
-    columns = ["task", "family", "kind", "fold", "method", "seconds", "rmse", "log_loss", "brier", "auc"]
-    rows.reindex(columns=columns).to_csv(path, mode="a", header=not path.exists(), index=False)
+        rows = pd.DataFrame(run(task, name, maker, before))
+    rows.reindex(columns=COLUMNS).to_csv(path, mode="a", header=not path.exists(), index=False)
 
 
 def without(family: str) -> Any:
@@ -225,6 +267,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--max-rows", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", help="these methods only")
     parser.add_argument("--report", action="store_true", help="only what was measured before")
     arguments = parser.parse_args()
     path = Path(f"runs/end_to_end_{arguments.profile}.csv")

@@ -89,7 +89,8 @@ def standardize(descriptions: pd.DataFrame, reference: pd.DataFrame | None = Non
     [-1.35, 0.0, 1.35, 0.0]
     """
     reference = descriptions if reference is None else reference
-    spread = (reference.quantile(0.75) - reference.quantile(0.25)) / 1.349
+    quartiles = reference.quantile([0.25, 0.5, 0.75]).T
+    spread = (quartiles[0.75] - quartiles[0.25]) / 1.349
     # Where the middle half is one value, fall back on the standard deviation; a constant tells nothing apart.
     spread = spread.where(spread > 0, reference.std()).where(lambda s: s > 0, np.inf)
-    return ((descriptions - reference.median()) / spread).clip(-_CLIP, _CLIP).fillna(0.0)
+    return ((descriptions - quartiles[0.5]) / spread).clip(-_CLIP, _CLIP).fillna(0.0)

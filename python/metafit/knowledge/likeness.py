@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from metafit.descriptions import standardize
 
@@ -55,9 +56,9 @@ class Likeness:
         """Compare a description with those of known tasks."""
         columns = known.columns.intersection(description.index)
         reference = known[columns]
-        points = standardize(reference).to_numpy()
-        point = standardize(description[columns].to_frame().T.astype(float), reference).to_numpy()
-        gaps = _distances(points, point)[:, 0]
+        both = np.vstack([reference.to_numpy(dtype=float), description[columns].to_numpy(dtype=float)])
+        *points, point = standardize(pd.DataFrame(both, columns=columns), reference).to_numpy()
+        gaps = cdist([point], points)[0]
         limit = np.inf if len(points) < LEAST_TASKS else float(np.quantile(_to_the_nearest(points), QUANTILE))
         return cls(str(known.index[int(gaps.argmin())]), float(gaps.min()), limit)
 
@@ -67,12 +68,8 @@ class Likeness:
         return self.distance > self.limit
 
 
-def _distances(points: Floats, others: Floats) -> Floats:
-    return np.asarray(np.sqrt(np.square(points[:, None] - others[None]).sum(axis=2)))
-
-
-def _to_the_nearest(points: Floats) -> Floats:
+def _to_the_nearest(points: list[Floats]) -> Floats:
     """Return the distance from each point to the nearest other one."""
-    distances = _distances(points, points)
+    distances = cdist(points, points)
     np.fill_diagonal(distances, np.inf)
     return np.asarray(distances.min(axis=1))

@@ -1,6 +1,7 @@
 """Which strategies are tried on a table, how far, in which order, and when the search ends."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from metafit.estimators.held_out import HeldOut, Scoring
 from metafit.estimators.knowledge import Advice
 from metafit.estimators.plans import Planner
 from metafit.estimators.ranker import Ranker
-from metafit.estimators.search import Search
+from metafit.estimators.search import EFFORTS, Search
 from metafit.estimators.trials import clearly_worse
 from metafit.learners import Ranking
 from metafit.scores import Scores
@@ -23,6 +24,7 @@ from metafit.strategies.strategy import Strategy
 from metafit.tasks.task import Task
 
 GOOD = [Strategy(loss="squared", alpha=PerRow(c)) for c in (1.0, 1.1, 1.2)]
+BENT = [Strategy(loss="squared", alpha=PerRow(c)) for c in (1.0, 10.0, 20.0)]
 NO_SKILL = [Strategy(loss="squared", penalty="l1", alpha=OfMax(r)) for r in (1.0, 0.999)]
 
 
@@ -50,6 +52,7 @@ class Asked:
 
 def searched(task, strategies, learner=None, scores=None, scoring=None, splits=None, **options):
     options = {"budget": len(strategies), "time_limit": None, "random_state": None, "n_threads": 1} | options
+    options = {"effort": EFFORTS["full"]} | options
     named = {strategy.id: strategy for strategy in strategies}
     if learner is None:
         nothing = np.full(len(named), np.nan)
@@ -136,25 +139,26 @@ class TestClearlyWorse:
             made.append(found)
         return made
 
+    @pytest.mark.parametrize("n_errors", [1.0, 3.0])
     @pytest.mark.parametrize("seed", range(20))
-    def test_rows_are_compared_as_in_a_paired_t_test(self, task, seed):
+    def test_rows_are_compared_as_in_a_paired_t_test(self, task, seed, n_errors):
         rng = np.random.default_rng(seed)
         rows = np.arange(60)
         good = rng.normal(size=60)
         bad = good + rng.normal(0.1 * (seed % 5), 0.5, 60)
         statistic = ttest_rel(bad**2, good**2).statistic
         worse, better = self.pair(task, rows, bad, good)
-        assert clearly_worse(worse, better) == (statistic > 3.0)
+        assert clearly_worse(worse, better, n_errors) == (statistic > n_errors)
 
     def test_rows_of_a_group_are_one_unit(self, task):
         rng = np.random.default_rng(0)
         good, bad = rng.normal(size=(2, 20)).repeat(3, axis=1) * [[1.0], [2.5]]
         groups = np.r_[np.arange(20).repeat(3), np.full(40, 99)]
         apart, together = (Task(task.X, task.y, groups=g) for g in (None, groups))
-        assert clearly_worse(*self.pair(apart, np.arange(60), bad, good))
+        assert clearly_worse(*self.pair(apart, np.arange(60), bad, good), 3.0)
         one_a_group = ttest_rel(bad[::3] ** 2, good[::3] ** 2).statistic
         assert one_a_group < 3.0
-        assert not clearly_worse(*self.pair(together, np.arange(60), bad, good))
+        assert not clearly_worse(*self.pair(together, np.arange(60), bad, good), 3.0)
 
 
 class TestRankAgain:
@@ -201,11 +205,33 @@ class TestRankAgain:
     def test_the_search_ends_when_no_gain_is_to_be_expected(self, task, monkeypatch):
         monkeypatch.setattr(search, "_ROUND", 1)
         names = [strategy.id for strategy in GOOD]
-        for gain, n_tried in ((0.0005, 1), (0.1, 3)):
+        patient_but_fast = replace(EFFORTS["fast"], is_patient=True)
+        for gain, effort, n_tried in (
+            (0.0005, EFFORTS["full"], 1),
+            (0.002, patient_but_fast, 1),
+            (0.002, EFFORTS["full"], 3),
+            (0.1, patient_but_fast, 3),
+        ):
             learner = Asked(names, gains=dict.fromkeys(names, gain))
-            trials = searched(task, GOOD, learner)
+            trials = searched(task, GOOD, learner, effort=effort)
             assert len(trials) == n_tried
         assert trials.reason == "the budget of 3 strategies is used up"
+
+    @pytest.mark.parametrize(("order", "n_tried"), [([0, 1, 2], 2), ([2, 1, 0], 3)])
+    def test_without_patience_the_search_ends_with_the_first_round_that_is_no_better(
+        self, task, monkeypatch, order, n_tried
+    ):
+        monkeypatch.setattr(search, "_ROUND", 1)
+        strategies = [BENT[place] for place in order]  # the first is the best of them, the last the worst
+        names = [strategy.id for strategy in strategies]
+        learner = Asked(names, gains=dict.fromkeys(names, 1.0))
+        assert len(searched(task, strategies, learner, effort=EFFORTS["full"])) == 3
+        impatient = replace(EFFORTS["full"], is_patient=False)
+        trials = searched(task, strategies, learner, effort=impatient)
+        assert len(trials) == n_tried
+        assert (trials.reason == "the last round brought nothing better") == (n_tried == 2)
+        # who says how long it may take wants that time used
+        assert len(searched(task, strategies, learner, effort=impatient, time_limit=60.0)) == 3
 
     def test_another_metric_is_observed_in_its_own_terms(self, task, monkeypatch):
         monkeypatch.setattr(search, "_ROUND", 1)

@@ -28,7 +28,7 @@ from metafit.estimators.folds import splits_of
 from metafit.estimators.held_out import Scorer, Scoring, outputs
 from metafit.estimators.knowledge import Advice, advise
 from metafit.estimators.plans import Planner
-from metafit.estimators.search import Search
+from metafit.estimators.search import EFFORTS, Search
 from metafit.estimators.trials import Trials
 from metafit.exceptions import ConvergenceWarning
 from metafit.learners import Learner
@@ -151,6 +151,7 @@ class MetaEstimator(BaseEstimator):  # type: ignore[misc]
             Planner(advice, scoring.metric),
             splits_of(task, self.cv, self.random_state),
             scoring,
+            effort=EFFORTS[self.profile],
             budget=self.budget,
             time_limit=self.time_limit,
             random_state=self.random_state,

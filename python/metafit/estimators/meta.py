@@ -38,7 +38,10 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):  # type: ignore[misc]
     learner : learner, optional
         Unfitted; it learns from the knowledge to rank strategies. By default `metafit.learners.default()`.
     profile : {"fast", "full"}, default="fast"
-        "fast" leaves out estimators of scikit-learn: of the default strategies, the tree ensembles.
+        "fast" leaves out estimators of scikit-learn: of the default strategies, the tree ensembles. It also gives
+        strategies up sooner (one standard error, "full" three, of the difference on the first fold), expects more of
+        another round (0.005 and 0.001 of the loss without skill) and, without `time_limit`, ends with the first round
+        in which nothing was better than before.
     budget : int, default=16
         How many strategies are tried, at most. They are tried in rounds: a learner that heeds what was observed ranks
         the others again after each, and ends the search when they promise too little. A strategy that is clearly worse
@@ -230,7 +233,10 @@ class MetaRegressor(RegressorMixin, MetaEstimator):  # type: ignore[misc]
     learner : learner, optional
         Unfitted; it learns from the knowledge to rank strategies. By default `metafit.learners.default()`.
     profile : {"fast", "full"}, default="fast"
-        "fast" leaves out estimators of scikit-learn: of the default strategies, the tree ensembles.
+        "fast" leaves out estimators of scikit-learn: of the default strategies, the tree ensembles. It also gives
+        strategies up sooner (one standard error, "full" three, of the difference on the first fold), expects more of
+        another round (0.005 and 0.001 of the loss without skill) and, without `time_limit`, ends with the first round
+        in which nothing was better than before.
     budget : int, default=16
         How many strategies are tried, at most. They are tried in rounds: a learner that heeds what was observed ranks
         the others again after each, and ends the search when they promise too little. A strategy that is clearly worse

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,14 +17,35 @@ from metafit.estimators.plans import Planner
 from metafit.estimators.trials import Trial, Trials, clearly_worse
 from metafit.tasks.task import Task
 
-__all__ = ["Search"]
+__all__ = ["EFFORTS", "Effort", "Search"]
 
 #: Strategies a round. Against time the first is alone: it says what a strategy costs.
 _ROUND, _AGAINST_TIME = 4, (1, 3)
-#: Expected improvement of the relative loss below which another strategy is not worth its fits.
-_LEAST_GAIN = 1e-3
 #: Share of the loss without skill by which a strategy must be worse on a sample: with more rows it may catch up.
 _CATCH_UP = 0.1
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How far a search goes.
+
+    Attributes
+    ----------
+    n_errors : float
+        Standard errors by which a strategy must be worse on the first fold not to be finished: see `clearly_worse`.
+    least_gain : float
+        Expected improvement of the relative loss below which another strategy is not worth its fits.
+    is_patient : bool
+        Go on after a round in which nothing was better than what was tried before.
+    """
+
+    n_errors: float
+    least_gain: float
+    is_patient: bool
+
+
+#: "fast" spends on a table of 2,000 rows about what one boosting of a hundred trees does.
+EFFORTS = {"fast": Effort(1.0, 5e-3, is_patient=False), "full": Effort(3.0, 1e-3, is_patient=True)}
 
 
 class Search:
@@ -32,7 +54,8 @@ class Search:
     Each round asks for the ranking given what was seen so far and tries the first few strategies. They are raced: on a
     large table first on a sample of the first fold, then on that fold; one that is clearly worse there than the best
     (see `clearly_worse`) is not finished. The search ends with the budget, with the time, or when the ranking says that
-    no untried strategy can be expected to gain much.
+    no untried strategy can be expected to gain much; without patience, and where no time is given, also with the first
+    round that brings nothing better.
 
     Parameters
     ----------
@@ -40,6 +63,7 @@ class Search:
     planner : Planner
     splits : sequence of (train, test)
     scoring : Scoring
+    effort : Effort
     budget : int
         Strategies, at most.
     time_limit : float or None
@@ -61,12 +85,13 @@ class Search:
         splits: Sequence[Split],
         scoring: Scoring,
         *,
+        effort: Effort,
         budget: int,
         time_limit: float | None,
         random_state: int | None,
         n_threads: int | None,
     ) -> None:
-        self.task, self.planner, self.scoring, self.budget = task, planner, scoring, budget
+        self.task, self.planner, self.scoring, self.effort, self.budget = task, planner, scoring, effort, budget
         self._folds = [fold_rows(task, number, split) for number, split in enumerate(splits)]
         sample = first_look(task, splits[0], random_state)
         self._sample = None if sample is None else fold_rows(task, 0, sample)
@@ -100,12 +125,14 @@ class Search:
         left = self._deadline - time.monotonic()
         if n_tried and left <= 0:
             return [], "the time is used up"
+        if self._is_stale():
+            return [], "the last round brought nothing better"
         tried = [trial.name for trial in self._tried]
         per_fit = left / len(self._folds) if n_tried else np.inf
         plan = self.planner.plan(tried, self._observed(), self._seconds(), per_fit)
         if not plan.names:
             return [], plan.reason
-        if plan.gain is not None and n_tried and plan.gain < _LEAST_GAIN:
+        if plan.gain is not None and n_tried and plan.gain < self.effort.least_gain:
             return [], f"no untried strategy is expected to lower the relative loss by more than {plan.gain:.1g}"
         return list(plan.names[: self._size()]), ""
 
@@ -117,6 +144,13 @@ class Search:
             # an order that nothing changes is tried at once, which shares the most work
             size = _ROUND if self.planner.learns else self.budget
         return min(size, self.budget - len(self._tried))
+
+    def _is_stale(self) -> bool:
+        """Whether the last round, but the first, brought nothing better to a search without patience."""
+        best = self.trials.best()
+        if best is None or self.effort.is_patient or self._against_time:
+            return False
+        return best.round < self._tried[-1].round
 
     def _seconds(self) -> dict[str, float]:
         """Give the mean seconds of a fit of those tried; nothing where the clock must not matter."""
@@ -170,7 +204,7 @@ class Search:
             assert mine is not None
             if mine.model is None:
                 trial.reason = f"{where}: {mine.result.reason or mine.result.status}"
-            elif trial is not best and clearly_worse(mine, its, margin * rows.baseline):
+            elif trial is not best and clearly_worse(mine, its, self.effort.n_errors, margin * rows.baseline):
                 trial.reason = f"{where} clearly worse than {best.strategy.name}"
         return [trial for trial in trials if not trial.reason]
 

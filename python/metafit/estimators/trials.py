@@ -18,8 +18,6 @@ Floats = NDArray[np.float64]
 
 #: Units (rows, or groups) that are too few to tell two strategies apart on one fold.
 _FEWEST = 10
-#: Standard errors of a paired difference that make it a clear one.
-_CLEAR = 3.0
 
 
 @dataclass(eq=False)
@@ -73,15 +71,16 @@ class Trial:
         return np.array([fold.result.loss if fold.model is not None else np.nan for fold in self.folds])
 
 
-def clearly_worse(one: HeldOut, other: HeldOut, margin: float = 0.0) -> bool:
+def clearly_worse(one: HeldOut, other: HeldOut, n_errors: float, margin: float = 0.0) -> bool:
     """Whether one model is worse than another on the same rows, beyond what the choice of rows explains.
 
-    Both its score and the losses of its rows must be worse, the latter by `margin` and by three standard errors of the
+    Both its score and the losses of its rows must be worse, the latter by `margin` and by some standard errors of the
     paired difference. Rows of one group are one unit; fewer than 10 units tell nothing.
 
     Parameters
     ----------
     one, other : HeldOut
+    n_errors : float
     margin : float
         In units of the loss.
     """
@@ -91,7 +90,7 @@ def clearly_worse(one: HeldOut, other: HeldOut, margin: float = 0.0) -> bool:
     weights = np.ones(len(one.rows)) if task.sample_weight is None else task.sample_weight[one.rows]
     units = np.arange(len(one.rows)) if task.groups is None else task.groups[one.rows]
     mean, error = _paired(one.losses - other.losses, weights, units)
-    return bool(mean > margin and mean > _CLEAR * error)
+    return bool(mean > margin and mean > n_errors * error)
 
 
 def _paired(difference: Floats, weights: Floats, units: NDArray[Any]) -> tuple[float, float]:

@@ -9,8 +9,8 @@ speed: 1,000 tasks x 1,000 strategies, 20% holes, 40 meta-features; seconds of t
 harm: the first pick of the default learner beside that of the single best, on tasks left out in five folds: mean
 normalised regrets, and the 95% interval of the paired difference by resampled tasks.
 
-reasons: on Oboe's table (see oboe.py), the default learner is fitted again without the five tasks that a ranking
-names as its nearest, and without five drawn at random: how often does the pick change?
+reasons: on Oboe's table (see oboe.py), the default learner is fitted again without the tasks, at most five, that a
+ranking names as its reasons, and without as many drawn at random: how often does the pick change?
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ def reasons(n_tasks: int, n_folds: int = 10) -> None:
             if ranking.neighbours is None:
                 continue
             judged += 1
-            without = {"named": ranking.neighbours.index[:5], "random": rng.choice(train, 5, replace=False)}
+            named = list(ranking.decided_by)
+            without = {"named": named, "random": rng.choice(train, len(named), replace=False)}
             for what, tasks in without.items():
                 flips[what] += _first(table, train.difference(tasks), task) != ranking[0]
         changed = f"{flips['named']} times without the named, {flips['random']} without others"

@@ -108,7 +108,7 @@ def test_nearest_tasks_follow_the_description():
     ranking = learner.rank(descriptions.iloc[7])
     assert ranking.neighbours.index[0] == descriptions.index[7]
     assert ranking.neighbours["distance"].is_monotonic_increasing
-    assert "task007" in ranking.reasons[0]
+    assert ranking.decided_by[0] in ranking.reasons[0]
     assert not ranking.fallback
 
 
@@ -312,11 +312,11 @@ def test_what_would_come_first_without_the_named_is_what_their_weights_say(learn
     for task in about.index:
         ranking = learner.rank(about.loc[task])
         weights = pd.Series(learner._weights(about.loc[[task]].to_numpy())[0], index=learner.tasks_)
-        weights[ranking.neighbours.index[:5]] = 0.0
+        weights[list(ranking.decided_by)] = 0.0
         if weights.sum() > 0:
             instead = regret.mul(weights, axis=0).sum().idxmin()
             would = "would still come first" if instead == ranking[0] else "would come first"
-            assert ranking.reasons[-1] == f"without these 5 tasks {instead} {would}"
+            assert ranking.reasons[-1] == f"without these {len(ranking.decided_by)} tasks {instead} {would}"
             said.add(would)
     assert len(said) == 2
 
@@ -329,7 +329,23 @@ def test_the_named_tasks_decide_far_more_than_others():
     for task in about.index[:25]:
         known = scores.without_tasks([task])
         ranking = learner.fit(known, about).rank(about.loc[task])
-        without = {"named": ranking.neighbours.index[:5], "random": rng.choice(learner.tasks_, 5, replace=False)}
+        named = list(ranking.decided_by)
+        without = {"named": named, "random": rng.choice(learner.tasks_, len(named), replace=False)}
         for what, tasks in without.items():
             flips[what] += learner.fit(known.without_tasks(tasks), about).rank(about.loc[task])[0] != ranking[0]
     assert flips["named"] >= max(2 * flips["random"], 5), flips
+
+
+@pytest.mark.parametrize("learner", [NearestTasks(n_neighbors=8), Regression(n_trees=15)])
+def test_leads_say_how_far_the_first_is_ahead(learner):
+    scores, about = make_scores(40, 8, noise=0.1, random_state=5)
+    learner.set_params(size=1).fit(scores, about)
+    for task in about.index[:10]:
+        ranking = learner.rank(about.loc[task])
+        table = ranking.to_frame()["expected_loss"]
+        if isinstance(learner, Regression):  # nobody else has weight
+            assert ranking.neighbours["lead"].sum() == pytest.approx(table.iloc[1] - table.iloc[0])
+        ahead = scores.regret()[ranking[1]] - scores.regret()[ranking[0]]
+        expected = (ranking.neighbours["weight"] * ahead[ranking.neighbours.index]).sort_values(ascending=False)
+        assert list(ranking.decided_by) == list(expected[expected > 0].index[:5])
+        assert all(f"like {name} " in reason for name, reason in zip(ranking.decided_by, ranking.reasons, strict=False))

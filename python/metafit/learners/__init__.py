@@ -8,6 +8,7 @@ from __future__ import annotations
 from metafit.learners.base import BaseLearner, Learner, Ranking
 from metafit.learners.baselines import Default, Random
 from metafit.learners.factors import Factorization
+from metafit.learners.gaussian_process import GaussianProcess
 from metafit.learners.nearest_tasks import NearestTasks
 from metafit.learners.pairwise import Pairwise
 from metafit.learners.portfolio import Portfolio
@@ -21,6 +22,7 @@ __all__ = [
     "BaseLearner",
     "Default",
     "Factorization",
+    "GaussianProcess",
     "Learner",
     "NearestTasks",
     "Pairwise",
@@ -43,6 +45,7 @@ REGISTRY: dict[str, type[BaseLearner]] = {
     "regression": Regression,
     "pairwise": Pairwise,
     "factors": Factorization,
+    "gaussian_process": GaussianProcess,
     "stack": Stack,
 }
 

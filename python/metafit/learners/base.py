@@ -7,6 +7,7 @@ what it advises.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
@@ -18,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from metafit.learners.table import FloatArray, IntArray, RegretTable
 from metafit.scores import Scores, normalized_regret
+from metafit.strategies import Strategy
 
 # tasks that reasons name
 N_NAMED = 5
@@ -40,7 +42,9 @@ class Ranking:
     reasons : tuple of str
         Sentences for people, the weightiest first.
     neighbours : DataFrame or None
-        The tasks that decided, nearest first: index task, columns ``distance`` and ``weight``.
+        The tasks that were weighed, nearest first: index task, columns ``distance``, ``weight``, and ``lead``, by how
+        much each puts the strategy of the lowest expected regret ahead of the next: its weight times the difference of
+        their regrets on it.
     fallback : bool
         True if the learner had nothing to say about this task and gave what it would give for any.
     gain : ndarray of shape (n_strategies,) or None
@@ -64,6 +68,11 @@ class Ranking:
 
     def __getitem__(self, position: int) -> str:
         return self.strategies[position]
+
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """The tasks that the reasons name, at most five: those that put the first strategy most ahead of the next."""
+        return () if self.neighbours is None else tuple(decided_by(self.neighbours))
 
     def to_frame(self) -> pd.DataFrame:
         """Give a row per strategy, best first: columns ``expected_loss`` and ``std``."""
@@ -160,6 +169,7 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         self.strategies_, self.tasks_ = scores.strategies.index, regret.index
         self._ids = self.strategies_.to_list()
         self._place = {name: place for place, name in enumerate(self._ids)}
+        self._about = scores.strategies
         self.names_ = [str(name) for name in scores.strategies["name"]]
         self._table = RegretTable(regret.to_numpy())
         self.regret_, self.coverage_ = self._table.regret, self._table.coverage
@@ -171,7 +181,7 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         self,
         description: Any = None,
         observed: Mapping[str, float] | None = None,
-        candidates: Iterable[str] | None = None,
+        candidates: Iterable[str | Strategy] | None = None,
     ) -> Ranking:
         """Order strategies for a task, best first.
 
@@ -183,8 +193,10 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
             Losses u already seen on this very task; NaN for a failure. What was observed stands first, lowest
             loss first, so that the first of the ranking is always the one to use now; what follows is the
             order to go on in.
-        candidates : iterable of str, optional
-            Rank these only. Those that were never attempted in training come last, in the order given.
+        candidates : iterable of str or Strategy, optional
+            Rank these only. Those that were never attempted in training come last, in the order given, unless the
+            learner knows strategies by their hyper-parameters (`infers`) and they are given as `Strategy` or listed in
+            the scores.
 
         Returns
         -------
@@ -196,11 +208,15 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
             If a candidate is there twice.
         """
         check_is_fitted(self, "strategies_")
-        names = self._ids if candidates is None else [str(name) for name in candidates]
+        given = self._ids if candidates is None else list(candidates)
+        names = [one.id if isinstance(one, Strategy) else str(one) for one in given]
+        new = [one for one in given if isinstance(one, Strategy) and one.id not in self._place]
         asked = set(names)
         if len(asked) < len(names):
             raise ValueError(f"candidates hold {_first_twice(names)!r} twice")
         seen = _in_order_of_loss({name: loss for name, loss in (observed or {}).items() if name in asked})
+        if new and self.infers(bool(seen)):
+            return self._listing(_described(new)).rank(description, observed, names)
         pool, tried = np.sort(self._positions(names)), self._positions(seen)
         losses = np.array([loss for name, loss in seen.items() if name in self._place], dtype=float)
         return self._ranking(self._advise_observed(_as_series(description), pool, tried, losses), names, seen)
@@ -236,6 +252,35 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         rows = [self._advise_observed(row, pool, nothing, np.empty(0)).expected for _, row in descriptions.iterrows()]
         return np.array(rows).reshape(-1, len(pool))
 
+    def infers(self, observed: bool = False) -> bool:
+        """Say whether strategies that were never attempted are ranked by their hyper-parameters.
+
+        Parameters
+        ----------
+        observed : bool
+            After losses were observed on the task.
+        """
+        return False
+
+    def _infer(self) -> None:
+        """Prepare for the strategies in ``_about`` that were never attempted."""
+
+    def _listing(self, strategies: pd.DataFrame) -> Self:
+        """Give a copy that lists further strategies, as if they had been in the scores without a cell."""
+        longer = copy.copy(self)
+        longer._about = pd.concat([self._about, strategies])
+        longer.strategies_ = longer._about.index
+        longer._ids = longer.strategies_.to_list()
+        longer._place = {name: place for place, name in enumerate(longer._ids)}
+        longer.names_ = [*self.names_, *map(str, strategies["name"])]
+        longer._table = RegretTable(np.pad(self.regret_, ((0, 0), (0, len(strategies))), constant_values=np.nan))
+        longer.regret_, longer.coverage_ = longer._table.regret, longer._table.coverage
+        nothing = np.full(len(strategies), np.nan)
+        longer.mean_regret_ = np.append(self.mean_regret_, nothing)
+        longer.std_regret_ = np.append(self.std_regret_, nothing)
+        longer._infer()
+        return longer
+
     def _ranking(self, advice: Advice, names: list[str], seen: dict[str, float]) -> Ranking:
         learned = [self._ids[i] for i in advice.order if self._ids[i] not in seen]
         placed = {*seen, *learned}
@@ -251,12 +296,19 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         """Give the positions of those names that are known."""
         return np.array([self._place[name] for name in names if name in self._place], dtype=np.intp)
 
-    def _deciding(self, weights: FloatArray) -> pd.DataFrame:
+    def _deciding(self, weights: FloatArray, standing: IntArray) -> pd.DataFrame:
         """Give the tasks that have weight, the heaviest first."""
         order = np.argsort(-weights, kind="stable")
         order = order[weights[order] > 0]
         columns = {"distance": 1 - weights[order] / weights.max(), "weight": weights[order]}
-        return pd.DataFrame(columns, index=self.tasks_[order])
+        return pd.DataFrame(columns | {"lead": self._leads(weights, standing)[order]}, index=self.tasks_[order])
+
+    def _leads(self, weights: FloatArray, standing: IntArray) -> FloatArray:
+        """Give by how much each task puts the first that stands ahead of the next; 0 where it lacks one of them."""
+        if len(standing) < 2:
+            return np.zeros(len(weights))
+        first, second = self._table.regret[:, standing[:2]].T
+        return np.asarray(np.nan_to_num(weights * (second - first)))
 
     def _without(self, weights: FloatArray, named: pd.Index[str]) -> FloatArray:
         """Give the weighted mean regrets of all strategies if some tasks had no weight."""
@@ -268,20 +320,37 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
             return f"without these {n_named} tasks {self.names_[first]} would still come first"
         return f"without these {n_named} tasks {self.names_[instead]} would come first"
 
-    def _like_reasons(self, deciding: pd.DataFrame) -> tuple[str, ...]:
-        rows = self.tasks_.get_indexer(deciding.index[:N_NAMED])
-        best = [self.names_[j] for j in np.nanargmin(self.regret_[rows], axis=1)]
+    def _like_reasons(self, neighbours: pd.DataFrame, standing: IntArray) -> tuple[str, ...]:
+        """Name the tasks that decided between the first that stands and the next."""
+        named = decided_by(neighbours)
+        regret = self._table.regret[self.tasks_.get_indexer(named)][:, standing[:2]]
+        names = [self.names_[j] for j in standing[:2]]
         return tuple(
-            f"like {task} (weight {weight:.2f}), where {name} did best"
-            for task, weight, name in zip(deciding.index, deciding["weight"], best, strict=False)
+            f"like {task} (weight {neighbours['weight'][task]:.2f}), where "
+            + ", ".join(f"{name} had a regret of {value:.2f}" for name, value in zip(names, row, strict=True))
+            for task, row in zip(named, regret, strict=True)
         )
 
     def _standing(self, expected: FloatArray, pool: IntArray, min_coverage: float) -> IntArray:
         """Order the pool by expected regret; the rarely attempted follow, those never attempted are last."""
-        rare = self.coverage_[pool] < min_coverage * self.coverage_.max()
+        # what was never attempted has no luck: it has a place if anything is known of it
+        coverage = self.coverage_[pool]
+        rare = (coverage > 0) & (coverage < min_coverage * self.coverage_.max())
         unknown = np.isnan(expected[pool])
         keys = (np.arange(len(pool)), np.where(unknown, 0, expected[pool]), rare, unknown)
         return pool[np.lexsort(keys)]
+
+
+def decided_by(neighbours: pd.DataFrame) -> pd.Index[str]:
+    """Give the tasks with the largest lead; the nearest where none has one, as nothing tells the first two apart."""
+    ahead = neighbours.index[neighbours["lead"] > 0]
+    return neighbours["lead"][ahead].nlargest(N_NAMED).index if len(ahead) else neighbours.index[:N_NAMED]
+
+
+def _described(strategies: list[Strategy]) -> pd.DataFrame:
+    """Give rows as those of ``Scores.strategies``."""
+    rows = {one.id: {"name": one.name, "kind": one.kind, "json": one.to_json()} for one in strategies}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def _observed_regret(seen: dict[str, float]) -> FloatArray:

@@ -146,8 +146,12 @@ class Factorization(BaseLearner):
         else:
             order = members_first(self._portfolio(weights, standing), standing)
         fallback = not told and not len(tried)
-        deciding = None if fallback or self.share == 1 else self._deciding(self._by_task(belief.of_origins()))
-        reasons = self._reasons(told, belief, len(tried), deciding)
+        deciding: pd.DataFrame | None = None
+        like: tuple[str, ...] = ()
+        if not fallback and self.share < 1:
+            deciding = self._deciding(self._by_task(belief.of_origins()), standing)
+            like = self._like_reasons(deciding, standing)
+        reasons = (*self._reasons(told, belief, len(tried)), *like)
         return Advice(order, expected, std, reasons, deciding, fallback, gain)
 
     def _weights(self, description: pd.Series[Any] | None) -> FloatArray | None:
@@ -167,12 +171,11 @@ class Factorization(BaseLearner):
         by_task[self._by_name] = weights
         return by_task
 
-    def _reasons(self, told: bool, belief: Belief, n_seen: int, deciding: pd.DataFrame | None) -> tuple[str, ...]:
+    def _reasons(self, told: bool, belief: Belief, n_seen: int) -> tuple[str, ...]:
         """Say what the ranking rests on."""
-        like = () if deciding is None else self._like_reasons(deciding)
         described = f"descriptions, which explain {self.explained_:.0%} of what tasks differ in"
         begun = described if told else f"all {len(self.tasks_)} training tasks alike, for want of a description"
         if not n_seen:
-            return (f"from {begun}", *like)
+            return (f"from {begun}",)
         reached = float(belief.weights @ belief.reached)
-        return (f"{n_seen} observed, the best with a regret of about {reached:.3f}", f"beforehand from {begun}", *like)
+        return (f"{n_seen} observed, the best with a regret of about {reached:.3f}", f"beforehand from {begun}")

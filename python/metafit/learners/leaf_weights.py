@@ -87,3 +87,14 @@ class LeafWeights:
         starts = np.arange(len(leaves) + 1) * leaves.shape[1]
         reached = csr_array((votes.ravel(), leaves.ravel(), starts), shape=(len(leaves), self._shares.shape[0]))
         return np.asarray((reached @ self._shares).toarray())
+
+
+def principal(targets: FloatArray, n_components: int) -> FloatArray:
+    """Give the first principal components where there are more columns than that.
+
+    Splits by the sum of squares over all columns hardly notice, and trees grow much faster.
+    """
+    if targets.shape[1] <= n_components:
+        return targets
+    u, singular, _ = np.linalg.svd(targets - targets.mean(axis=0), full_matrices=False)
+    return np.asarray(u[:, :n_components] * singular[:n_components])

@@ -64,6 +64,22 @@ class MetaFeatures:
         """Say which rows tell something."""
         return np.asarray(~np.isnan(rows).all(axis=1) | self.failed)
 
+    def shares(self, rows: FloatArray) -> FloatArray:
+        """Give the mid-rank share of the training tasks below each value, so that heavy tails do not matter.
+
+        Examples
+        --------
+        >>> features = MetaFeatures(pd.Index(["n"]), np.array([[1.0], [10.0], [np.nan]]), failed=False)
+        >>> features.shares(np.array([[1.0], [7.0], [99.0], [np.nan]])).ravel().tolist()
+        [0.25, 0.5, 1.0, nan]
+        """
+        shares = np.full(rows.shape, np.nan)
+        for j, known in enumerate(self._sorted):
+            column = rows[:, j]
+            below = np.searchsorted(known, column, "left") + np.searchsorted(known, column, "right")
+            shares[:, j] = np.where(np.isnan(column), np.nan, below / (2 * len(known)))
+        return shares
+
     def complete(self, rows: FloatArray) -> FloatArray:
         """Fill rows with the training tasks' medians, and say in further columns what was missing.
 
@@ -81,6 +97,10 @@ class MetaFeatures:
         """
         missing = np.isnan(rows)
         return np.hstack([np.where(missing, self._medians, rows), missing[:, self._telling]])
+
+    @cached_property
+    def _sorted(self) -> list[FloatArray]:
+        return [np.sort(column[~np.isnan(column)]) for column in self.known.T]
 
     @cached_property
     def _medians(self) -> FloatArray:

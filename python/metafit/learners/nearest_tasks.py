@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from metafit.learners.meta_features import MetaFeatures
-from metafit.learners.table import FloatArray
+from metafit.learners.table import FloatArray, IntArray
 from metafit.learners.weighted_tasks import WeightedTasks
 from metafit.scores import Scores
 
@@ -74,17 +74,7 @@ class NearestTasks(WeightedTasks):
         super()._learn(scores, descriptions)
 
     def _compare(self, features: MetaFeatures) -> None:
-        self._sorted = [np.sort(column[~np.isnan(column)]) for column in features.known.T]
-        self.coordinates_ = self._scale(features.known)
-
-    def _scale(self, rows: FloatArray) -> FloatArray:
-        """Give the mid-rank share of the training tasks below each value; NaN stays NaN."""
-        shares = np.full(rows.shape, np.nan)
-        for j, known in enumerate(self._sorted):
-            column = rows[:, j]
-            below = np.searchsorted(known, column, "left") + np.searchsorted(known, column, "right")
-            shares[:, j] = np.where(np.isnan(column), np.nan, below / (2 * len(known)))
-        return shares
+        self.coordinates_ = features.shares(features.known)
 
     def _distances(self, coordinates: FloatArray) -> FloatArray:
         difference = (self.coordinates_ - coordinates) ** 2
@@ -102,11 +92,14 @@ class NearestTasks(WeightedTasks):
         return np.asarray(votes * (len(near) / votes.sum()))
 
     def _weights(self, rows: FloatArray) -> FloatArray:
-        votes = [self._votes(self._distances(coordinates)) for coordinates in self._scale(rows)]
+        assert self._features is not None
+        votes = [self._votes(self._distances(coordinates)) for coordinates in self._features.shares(rows)]
         return np.array(votes).reshape(-1, len(self.tasks_)) + self.shrinkage / len(self.tasks_)
 
-    def _neighbours(self, values: FloatArray, weights: FloatArray) -> pd.DataFrame:
-        distances = self._distances(self._scale(values[None])[0])
+    def _neighbours(self, values: FloatArray, weights: FloatArray, standing: IntArray) -> pd.DataFrame:
+        assert self._features is not None
+        distances = self._distances(self._features.shares(values[None])[0])
         near = np.argsort(distances, kind="stable")[: self.n_neighbors]
-        columns = {"distance": distances[near], "weight": weights[near] / weights.sum()}
+        shares = weights / weights.sum()
+        columns = {"distance": distances[near], "weight": shares[near], "lead": self._leads(shares, standing)[near]}
         return pd.DataFrame(columns, index=self.tasks_[near])

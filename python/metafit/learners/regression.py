@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from typing import Any
 
-from metafit.learners.leaf_weights import LeafWeights
+import numpy as np
+import pandas as pd
+
+from metafit.learners.base import Advice
+from metafit.learners.leaf_weights import LeafWeights, principal
+from metafit.learners.like_strategies import LikeStrategies
 from metafit.learners.meta_features import MetaFeatures
-from metafit.learners.table import FloatArray
+from metafit.learners.table import FloatArray, IntArray, RegretTable
 from metafit.learners.weighted_tasks import WeightedTasks
+from metafit.scores import Scores
 
 # targets that trees are grown on: more strategies are told apart by their first principal components
 MOST_TARGETS = 16
@@ -20,6 +27,10 @@ class Regression(WeightedTasks):
     one leaf, so that of the forest is a weighted mean over training tasks; under these weights the spread of a
     strategy's regrets is its uncertainty, and the first `size` strategies are a greedy portfolio (see `Portfolio`).
     The rest follow by expected regret.
+
+    A strategy that was never attempted is ranked, too, if strategies say what they are (``scores.strategies`` has their
+    ``json``, or other columns of hyper-parameters): a second forest predicts, from the hyper-parameters, the regrets on
+    all training tasks, and so tells which strategies are like it. It is used if strategies out of the bag speak for it.
 
     Parameters
     ----------
@@ -36,6 +47,9 @@ class Regression(WeightedTasks):
     ----------
     columns_ : Index of str or None
         Meta-features in use; None without descriptions.
+    explained_ : float
+        Share of what strategies differ in on the same task that hyper-parameters explain for strategies out of the bag;
+        0 where nothing is known of them. If it is not above 0, strategies that were never attempted come last.
 
     Notes
     -----
@@ -61,6 +75,14 @@ class Regression(WeightedTasks):
     ('many', 'few')
     >>> sorted(ranking.neighbours.index)
     ['c', 'd']
+
+    A strategy that nobody has tried:
+
+    >>> depth = pd.DataFrame({"depth": range(1, 10)}, index=[f"depth{k}" for k in range(1, 10)])
+    >>> losses = pd.DataFrame({f"depth{k}": [0.1 * k, 0.08 * k] for k in (1, 2, 3, 4, 5, 6, 7, 9)})
+    >>> learner = Regression().fit(Scores.from_matrix(losses, strategies=depth))
+    >>> learner.rank(candidates=["depth9", "depth8", "depth2"]).strategies
+    ('depth2', 'depth8', 'depth9')
     """
 
     def __init__(
@@ -77,13 +99,46 @@ class Regression(WeightedTasks):
         self.min_coverage = min_coverage
         self.random_state = random_state
 
+    def _learn(self, scores: Scores, descriptions: pd.DataFrame | None) -> None:
+        super()._learn(scores, descriptions)
+        like = LikeStrategies.of(scores.strategies, self._table, self.n_trees, self.random_state)
+        self.explained_ = 0.0 if like is None else like.explained
+        self._like_strategies = like if self.explained_ > 0 else None
+        self._infer()
+
+    def infers(self, observed: bool = False) -> bool:
+        """Say whether strategies that were never attempted are ranked by their hyper-parameters."""
+        return self._like_strategies is not None
+
+    def _infer(self) -> None:
+        """Put into the table what strategies that were never attempted would have done."""
+        self._new = np.flatnonzero(self.coverage_ == 0)
+        if self._like_strategies is not None and len(self._new):
+            regret = self.regret_.copy()
+            regret[:, self._new] = self._like_strategies.infer(self._about.iloc[self._new])
+            self._table = RegretTable(regret)
+
+    def _moments(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        expected, std = super()._moments(weights)
+        if self._like_strategies is not None:
+            std[self._new] = np.hypot(std[self._new], self._like_strategies.error)
+        return expected, std
+
+    def _advise(self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray) -> Advice:
+        advice = super()._advise(description, pool, tried)
+        n_new = np.isin(pool, self._new).sum()
+        if not n_new or not self.infers():
+            return advice
+        reason = f"{n_new} never attempted, ranked by hyper-parameters, which explain {self.explained_:.0%} of regrets"
+        return replace(advice, reasons=(*advice.reasons, reason))
+
     def _compare(self, features: MetaFeatures) -> None:
-        filled = np.where(np.isnan(self.regret_), self.mean_regret_, self.regret_)
-        filled = np.nan_to_num(filled)  # a strategy without any cell tells nothing apart
+        attempted = self.regret_[:, self.coverage_ > 0]
+        filled = np.where(np.isnan(attempted), np.nanmean(attempted, axis=0), attempted)
         self._by_name = np.argsort(self.tasks_)  # the same tasks grow the same trees, whatever order they came in
         self._like = LeafWeights(
             features.complete(features.known)[self._by_name],
-            _principal(filled[self._by_name], MOST_TARGETS),
+            principal(filled[self._by_name], MOST_TARGETS),
             n_trees=self.n_trees,
             min_rows=self.min_tasks,
             random_state=self.random_state,
@@ -94,11 +149,3 @@ class Regression(WeightedTasks):
         weights = np.empty((len(rows), len(self.tasks_)))
         weights[:, self._by_name] = self._like.of(self._features.complete(rows))
         return weights
-
-
-def _principal(targets: FloatArray, n_components: int) -> FloatArray:
-    """Give the first principal components where there are more columns than that."""
-    if targets.shape[1] <= n_components:
-        return targets
-    u, singular, _ = np.linalg.svd(targets - targets.mean(axis=0), full_matrices=False)
-    return np.asarray(u[:, :n_components] * singular[:n_components])

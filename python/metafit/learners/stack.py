@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from metafit.learners.base import N_NAMED, Advice, BaseLearner
+from metafit.learners.base import Advice, BaseLearner, decided_by
 from metafit.learners.factors import Factorization
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.pairwise import Pairwise
@@ -127,6 +127,20 @@ class Stack(BaseLearner):
         self.abstains_ = self.chosen_ == PORTFOLIO
         using = list(members) if self.chosen_ == MEAN else [name for name in members if name == self.chosen_]
         self._using = [members[name].fit(scores, descriptions) for name in using]
+        self._infer()
+
+    def infers(self, observed: bool = False) -> bool:
+        """Say whether strategies that were never attempted are ranked: not after losses, which are the prober's."""
+        return not observed and any(learner.infers() for learner in self._using)
+
+    def _infer(self) -> None:
+        n_known = len(self._fallback.strategies_)
+        new = self._about.iloc[n_known:]
+        if len(new):
+            self._using = [learner._listing(new) if learner.infers() else learner for learner in self._using]
+        for learner in self._using:
+            if learner.infers():
+                self._table = learner._table
 
     def _validated(
         self, members: dict[str, BaseLearner], scores: Scores, descriptions: pd.DataFrame | None
@@ -169,14 +183,23 @@ class Stack(BaseLearner):
     ) -> Advice:
         if len(tried):
             return self._prober._advise_observed(description, pool, tried, losses)
-        parts = [learner._advise(description, pool, tried) for learner in self._using]
+        parts = [self._asked(learner, description, pool) for learner in self._using]
         if all(part.fallback for part in parts):  # or there are none
             return self._abstain(pool)
         return self._pooled([part for part in parts if not part.fallback], pool)
 
+    def _asked(self, learner: BaseLearner, description: pd.Series[Any] | None, pool: IntArray) -> Advice:
+        """Ask one learner, who may not have heard of the last strategies."""
+        n_known = len(learner.strategies_)
+        advice = learner._advise(description, pool[pool < n_known], np.empty(0, dtype=np.intp))
+        nothing = np.full(len(self.strategies_) - n_known, np.nan)
+        return replace(advice, expected=np.append(advice.expected, nothing), std=np.append(advice.std, nothing))
+
     def _abstain(self, pool: IntArray) -> Advice:
-        advice = self._fallback._advise(None, pool, np.empty(0, dtype=np.intp))
-        return replace(advice, reasons=(self._why(), *advice.reasons), fallback=True)
+        known = pool < len(self._fallback.strategies_)
+        advice = self._asked(self._fallback, None, pool)
+        order = np.append(advice.order, pool[~known])
+        return replace(advice, order=order, reasons=(self._why(), *advice.reasons), fallback=True)
 
     def _why(self) -> str:
         """Say why the ranking is that of the portfolio."""
@@ -192,8 +215,9 @@ class Stack(BaseLearner):
 
     def _pooled(self, parts: list[Advice], pool: IntArray) -> Advice:
         means = np.array([part.expected for part in parts])
-        expected = means.mean(axis=0)
-        std = np.sqrt(np.mean([part.std**2 for part in parts], axis=0) + means.var(axis=0))
+        expected = _mean_of_known(means)
+        spread = np.array([part.std**2 for part in parts]) + (means - expected) ** 2
+        std = np.sqrt(_mean_of_known(spread))
         standing = self._standing(expected, pool, self.min_coverage)
         weights = [self._weights_of(part) for part in parts if part.neighbours is not None]
         n_tasks = len(self.tasks_)
@@ -201,8 +225,12 @@ class Stack(BaseLearner):
         order = self._complemented(standing, pooled)
         if not weights:
             return Advice(order, expected, std, (self._supported(),))
-        deciding = self._deciding(pooled)
-        reasons = (self._supported(), *self._like_reasons(deciding), *self._what_if(parts, standing, deciding))
+        deciding = self._deciding(pooled, standing)
+        reasons = (
+            self._supported(),
+            *self._like_reasons(deciding, standing),
+            *self._what_if(parts, standing, deciding),
+        )
         return Advice(order, expected, std, reasons, deciding)
 
     def _complemented(self, standing: IntArray, weights: FloatArray) -> IntArray:
@@ -226,13 +254,13 @@ class Stack(BaseLearner):
 
     def _what_if(self, parts: list[Advice], standing: IntArray, deciding: pd.DataFrame) -> tuple[str, ...]:
         """Say what would stand first without the tasks that are named, where learners weigh tasks."""
-        named = deciding.index[:N_NAMED]
+        named = decided_by(deciding)
         if not len(standing) or len(deciding) <= len(named):
             return ()
         means = [
             part.expected if part.neighbours is None else self._without(self._weights_of(part), named) for part in parts
         ]
-        instead = self._standing(np.mean(means, axis=0), standing, self.min_coverage)[0]
+        instead = self._standing(_mean_of_known(np.array(means)), standing, self.min_coverage)[0]
         return (self._counterfactual(standing[0], instead, len(named)),)
 
     def _supported(self) -> str:
@@ -241,3 +269,10 @@ class Stack(BaseLearner):
         return (
             f"from {what}, which on tasks left out gains {best['gain']:.3f} +- {best['error']:.3f} over the single best"
         )
+
+
+def _mean_of_known(rows: FloatArray) -> FloatArray:
+    """Give the mean of each column over the rows that know it; NaN where none does."""
+    known = ~np.isnan(rows)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, rows, 0.0).sum(axis=0) / known.sum(axis=0))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metafit.learners.base import N_NAMED, Advice, BaseLearner
+from metafit.learners.base import Advice, BaseLearner, decided_by
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.portfolio import members_first
 from metafit.learners.table import FloatArray, IntArray, greedy
@@ -42,9 +42,9 @@ class WeightedTasks(BaseLearner):
         """Give the weights of the training tasks for new tasks' meta-features: (n_new, n_tasks)."""
         raise NotImplementedError
 
-    def _neighbours(self, values: FloatArray, weights: FloatArray) -> pd.DataFrame:
-        """Name the tasks that decide, nearest first."""
-        return self._deciding(weights)
+    def _neighbours(self, values: FloatArray, weights: FloatArray, standing: IntArray) -> pd.DataFrame:
+        """Give the tasks that are weighed, nearest first."""
+        return self._deciding(weights, standing)
 
     def expect(self, descriptions: pd.DataFrame) -> FloatArray:
         """Give the expected normalised regret of every strategy on many tasks, (n_tasks, n_strategies)."""
@@ -62,25 +62,26 @@ class WeightedTasks(BaseLearner):
             reason = f"no description of this task: what did best on all {n_tasks} training tasks"
             return Advice(*self._vote(np.ones(n_tasks), pool, tried), (reason,), fallback=True)
         weights = self._weights(values[None])[0]
-        neighbours = self._neighbours(values, weights)
         order, expected, std = self._vote(weights, pool, tried)
-        reasons = (*self._like_reasons(neighbours), *self._what_if(weights, expected, neighbours, pool))
+        standing = self._standing(expected, pool, self.min_coverage)
+        neighbours = self._neighbours(values, weights, standing)
+        reasons = (*self._like_reasons(neighbours, standing), *self._what_if(weights, neighbours, standing))
         return Advice(order, expected, std, reasons, neighbours)
 
-    def _what_if(
-        self, weights: FloatArray, expected: FloatArray, neighbours: pd.DataFrame, pool: IntArray
-    ) -> tuple[str, ...]:
+    def _what_if(self, weights: FloatArray, neighbours: pd.DataFrame, standing: IntArray) -> tuple[str, ...]:
         """Say what would stand first without the tasks that are named."""
-        named = neighbours.index[:N_NAMED]
-        if not len(pool) or not (weights[~self.tasks_.isin(named)] > 0).any():
+        named = decided_by(neighbours)
+        if not len(standing) or not (weights[~self.tasks_.isin(named)] > 0).any():
             return ()
-        first, instead = (
-            self._standing(means, pool, self.min_coverage)[0] for means in (expected, self._without(weights, named))
-        )
-        return (self._counterfactual(first, instead, len(named)),)
+        instead = self._standing(self._without(weights, named), np.sort(standing), self.min_coverage)[0]
+        return (self._counterfactual(standing[0], instead, len(named)),)
+
+    def _moments(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Give the mean and the standard deviation of each strategy under some weights."""
+        return self._table.moments(weights)
 
     def _vote(self, weights: FloatArray, pool: IntArray, tried: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
-        expected, std = self._table.moments(weights)
+        expected, std = self._moments(weights)
         standing = self._standing(expected, pool, self.min_coverage)
         picks, _ = greedy(
             self._table,

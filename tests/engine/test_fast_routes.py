@@ -157,3 +157,33 @@ def test_a_lasso_close_to_interpolation_is_certified(n_rows):
         assert fit.status.item() == "converged", share
         assert np.count_nonzero(fit.coef) < n_rows
         assert np.abs(slope).max() <= (1 + 1e-6) * share * alpha_max
+
+
+@pytest.mark.parametrize("penalty", ["elastic_net", "l1"])
+@pytest.mark.parametrize("solver", ["auto", "coordinate_descent", "proximal_newton"])
+def test_a_wide_table_of_correlated_columns_is_certified(penalty, solver):
+    """Descents on its rows creep, and ended at `max_iter`."""
+    rng = np.random.default_rng(2)
+    X = np.sqrt(0.1) * rng.normal(size=(86, 269)) + np.sqrt(0.9) * rng.normal(size=(86, 1))
+    w = rng.normal(size=269)
+    y = X @ w / np.linalg.norm(w) + rng.normal(size=86)
+    alpha_max = solve(X, y, penalty=penalty, n_alphas=2).alphas.max()
+    for share in (1e-2, 3e-3, 1e-3):
+        fit = solve(X, y, penalty=penalty, alphas=share * alpha_max, solver=solver)
+        assert fit.status.item() == "converged", share
+        assert fit.n_iter.item() < 200, share
+        assert fit.kkt.item() < 1e-9 * alpha_max, share
+
+
+@pytest.mark.parametrize("n_alphas", [1, 20])
+def test_few_rows_of_many_columns_have_the_ridge_fit_in_closed_form(n_alphas):
+    """The hand rule takes their rows; the closed form is that of the dual."""
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(30, 400)), rng.normal(size=30)
+    alphas = np.geomspace(10, 1e-3, 20)[-n_alphas:]
+    fit = solve(X, y, penalty="l2", alphas=alphas)
+    centred = X - X.mean(axis=0)
+    kernel, target = centred @ centred.T, y - y.mean()
+    for alpha, coef in zip(alphas, np.reshape(fit.coef, (n_alphas, -1)), strict=True):
+        dual = np.linalg.solve(kernel + 30 * alpha * np.eye(30), target)
+        np.testing.assert_allclose(coef, centred.T @ dual, rtol=0, atol=1e-7 * np.abs(coef).max())

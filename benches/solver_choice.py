@@ -169,7 +169,7 @@ def report(n_cells: int) -> None:
     about = described(cells)
     wide = cells.pivot(index="seed", columns="solver", values="seconds")
     wide = wide.set_axis(wide.index.map(str))
-    named = wide.drop(columns="auto")
+    about, named = about.loc[wide.index], wide.drop(columns="auto")
     learning = pd.Series(np.random.default_rng(0).random(len(wide)) < 0.7, wide.index)
     long = named[learning].rename_axis("task").reset_index().melt("task", None, "strategy", "seconds").dropna()
     model = Runtimes().fit(Scores.from_frame(long.assign(loss=0.5)), about)

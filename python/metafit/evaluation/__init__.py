@@ -5,6 +5,7 @@ from metafit.evaluation.evaluation import BASELINES, CEILING, SINGLE_BEST, Evalu
 from metafit.evaluation.metrics import count_wins
 from metafit.evaluation.significance import Comparison, compare
 from metafit.evaluation.splits import Holdout, holdouts
+from metafit.evaluation.training_tasks import by_training_tasks
 
 __all__ = [
     "BASELINES",
@@ -13,6 +14,7 @@ __all__ = [
     "Comparison",
     "Evaluation",
     "Holdout",
+    "by_training_tasks",
     "compare",
     "count_wins",
     "evaluate",

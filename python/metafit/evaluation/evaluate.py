@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 
 from metafit.evaluation.evaluation import CEILING, SINGLE_BEST, Evaluation
 from metafit.evaluation.metrics import beats, best_weights, pick_weights, random_weights, ranks_of
-from metafit.evaluation.splits import Holdout, holdouts, labels_of, warn_of_twins
+from metafit.evaluation.splits import Holdout, are_holdouts, holdouts, labels_of, warn_of_twins
 from metafit.learners import Default, Learner, Random, Ranking, SingleBest
 from metafit.scores import Scores, normalized_regret
 
@@ -55,7 +55,7 @@ def evaluate(
     scores : Scores
     descriptions : DataFrame, optional
         Index task, columns meta-features; by default those that the scores carry.
-    leave_out : {"family", "task", "folds"}, array-like of shape (n_tasks,), or splitter
+    leave_out : {"family", "task", "folds"}, array-like of shape (n_tasks,), splitter, or list of Holdout
         See `metafit.evaluation.splits.holdouts`.
     budgets : sequence of int
     seeds : (int, int), optional
@@ -91,7 +91,7 @@ def evaluate(
     seeds, notes = _checked_seeds(scores, seeds)
     about = scores.descriptions if descriptions is None else descriptions
     plan = _Plan(contestants, _with_text_index(about), *seeds, _checked_budgets(budgets))
-    if not isinstance(leave_out, str) and not hasattr(leave_out, "split"):
+    if not isinstance(leave_out, str) and not hasattr(leave_out, "split") and not are_holdouts(leave_out):
         leave_out = labels_of(scores.tasks, leave_out)
     outcomes = []
     for kind in scores.kinds:

@@ -28,11 +28,11 @@ def holdouts(scores: Scores, leave_out: Any = "family") -> list[Holdout]:
     Parameters
     ----------
     scores : Scores
-    leave_out : {"task", "family", "folds"}, array-like of shape (n_tasks,), or splitter
+    leave_out : {"task", "family", "folds"}, array-like of shape (n_tasks,), splitter, or list of Holdout
         One task at a time; all tasks of one family at a time; the partitions that the scores carry
         (``scores.splits``); labels, in the order of ``scores.tasks`` or as a Series with that index, whose
         equals are left out together; or anything with scikit-learn's ``split(X, y, groups)``, which gets the
-        families as groups.
+        families as groups. A list of `Holdout` is taken as it is.
 
     Returns
     -------
@@ -53,6 +53,8 @@ def _splits(scores: Scores, leave_out: Any) -> Iterator[Holdout]:
     tasks = scores.tasks
     if isinstance(leave_out, str):
         yield from _named(scores, leave_out)
+    elif are_holdouts(leave_out):
+        yield from leave_out
     elif hasattr(leave_out, "split"):
         names = tasks.index.to_numpy()
         with warnings.catch_warnings():
@@ -62,6 +64,11 @@ def _splits(scores: Scores, leave_out: Any) -> Iterator[Holdout]:
         yield from (Holdout(names[train].tolist(), names[test].tolist()) for train, test in pairs)
     else:
         yield from _by_label(labels_of(tasks, leave_out))
+
+
+def are_holdouts(leave_out: Any) -> bool:
+    """Say whether these are splits already."""
+    return isinstance(leave_out, list) and len(leave_out) > 0 and isinstance(leave_out[0], Holdout)
 
 
 def _named(scores: Scores, leave_out: str) -> Iterator[Holdout]:

@@ -41,6 +41,9 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
     `fastest` answers another question: which strategy to run where several give the same fit, such as the solvers of
     one problem. Duels decide, in which a task counts the seconds that a wrong choice loses on it: these add up.
 
+    It is asked as a `BaseLearner` is, by `fit`, `expect` and `rank`, but is none of the registry: what it expects and
+    what it is told of the task are seconds, not losses, so neither can stand in the place of the other.
+
     Parameters
     ----------
     n_trees : int

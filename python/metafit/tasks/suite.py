@@ -248,7 +248,7 @@ class TaskSuite(Sequence[Task]):
             return self[sorted(int(i) for i in rng.choice(len(self), k, replace=False))]
         if how != "diverse":
             raise ValueError(f"how={how!r}; it must be 'random' or 'diverse'.")
-        return self[_farthest_first(self._coordinates(self.descriptions), k, int(rng.integers(len(self))))]
+        return self[farthest_first(self._coordinates(self.descriptions), k, int(rng.integers(len(self))))]
 
     def nearest(self, task: Task, k: int) -> TaskSuite:
         """
@@ -344,7 +344,8 @@ def _read_parquet(file: Path, name: str, *, target: str, kind: Kind | None, colu
     return suite[0]
 
 
-def _farthest_first(points: NDArray[np.float64], k: int, first: int) -> list[int]:
+def farthest_first(points: NDArray[np.float64], k: int, first: int) -> list[int]:
+    """Choose points, from a first one on each time that which is farthest from all chosen (Gonzalez 1985)."""
     chosen, distance = [first], np.full(len(points), np.inf)
     while len(chosen) < k:
         distance = np.minimum(distance, np.square(points - points[chosen[-1]]).sum(axis=1))

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from metafit.knowledge import Knowledge, Likeness, files
-from metafit.knowledge.build import LOSS_BITS, compact, rounds
+from metafit.knowledge import Knowledge, Likeness, files, tables
+from metafit.knowledge.build import LOSS_BITS, added, compact, rounds
 from metafit.learners import Portfolio, Regression
 from metafit.scores import Scores
 from metafit.strategies import default_strategies
@@ -140,6 +140,13 @@ class TestFiles:
         small.save(tmp_path)
         assert_same_bits(Knowledge.load(tmp_path), small)
 
+    def test_a_strategy_measured_later_is_added(self, known):
+        whole = compact(known).with_twins([("t0", "t2")])
+        *others, last = whole.scores.strategies.index
+        later = known.only_strategies([last]).scores
+        later = Knowledge(tables.changed(later, descriptions=later.descriptions * (1 + 1e-12)))
+        assert added(whole.only_strategies(others), later) == whole
+
 
 class TestWhatItIs:
     def test_clones_are_itself(self, known):
@@ -216,6 +223,9 @@ class TestShipped:
         wanted = [s for kind in ("regression", "classification") for s in default_strategies(kind, "full")]
         assert {s.id for s in run} == {s.id for s in wanted}
         assert len(run) == len(wanted)
+        missing = wanted[3], wanted[-1]
+        known = [strategy.id for strategy in wanted if strategy not in missing]
+        assert [strategy.id for todo in rounds(known) for strategy in todo] == [strategy.id for strategy in missing]
 
     def test_what_shipped_can_be_measured_again(self):
         """One task of the shipped table, three strategies: the losses are those of a study here and now."""

@@ -1,6 +1,7 @@
 """Measure what ships with the package: the default strategies on all real tables.
 
-``python -m metafit.knowledge.build runs/knowledge`` resumes where it was stopped, and then writes what there is.
+``python -m metafit.knowledge.build runs/knowledge`` resumes where it was stopped, and then writes what there is. With
+``--add`` it measures only the default strategies that what ships lacks, and adds them to it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from metafit.strategies.strategy import Strategy
 from metafit.study import Study
 from metafit.tasks import TaskSuite, load_suite
 
-__all__ = ["compact", "main", "rounds"]
+__all__ = ["added", "compact", "main", "rounds"]
 
 #: Larger tables are sampled down to this many rows.
 MAX_ROWS = 10_000
@@ -33,14 +34,16 @@ LOSS_BITS, SECONDS_BITS = 21, 5
 _KINDS = ("regression", "classification")
 
 
-def rounds() -> Iterator[list[Strategy]]:
+def rounds(known: Collection[str] = ()) -> Iterator[list[Strategy]]:
     """Give the strategies of the equation, then one tree ensemble a kind at a time, the most useful first.
 
-    A run that is stopped between rounds has whole columns.
+    A run that is stopped between rounds has whole columns. What is known, by its id, is left out.
     """
-    yield [strategy for kind in _KINDS for strategy in default_strategies(kind)]
+    equation = [strategy for kind in _KINDS for strategy in default_strategies(kind)]
     trees = ([s for s in default_strategies(kind, "full") if s.estimator is not None] for kind in _KINDS)
-    yield from map(list, zip(*trees, strict=True))
+    for strategies in (equation, *zip(*trees, strict=True)):
+        if unknown := [strategy for strategy in strategies if strategy.id not in known]:
+            yield unknown
 
 
 def compact(known: Knowledge) -> Knowledge:
@@ -53,24 +56,35 @@ def compact(known: Knowledge) -> Knowledge:
     return Knowledge(tables.changed(known.scores, cells=cells))
 
 
+def added(known: Knowledge, measured: Knowledge) -> Knowledge:
+    """Add what was measured later on known tasks, which keep their descriptions (to the last bit) and twins."""
+    scores = compact(measured).scores
+    tasks = scores.tasks.assign(twin=known.scores.tasks["twin"].reindex(scores.tasks.index))
+    return known.update(Knowledge(tables.changed(scores, tasks=tasks, descriptions=None)))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run or resume the study, then write the knowledge; without time left write what there is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path, help="folder of the study")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=90.0, help="no round begins after this; 0: only write")
+    parser.add_argument("--add", action="store_true", help="keep what ships, and measure what it lacks")
     options = parser.parse_args(arguments)
     suite = load_suite("real").limit(MAX_ROWS)
-    _measure(Study(options.study), suite, options.workers, time.monotonic() + 60 * options.minutes)
+    shipped = Knowledge.load() if options.add else None
+    todo = rounds(shipped.strategies if shipped else ())
+    _measure(Study(options.study), suite, todo, options.workers, time.monotonic() + 60 * options.minutes)
     known = compact(Knowledge.of(Study(options.study)).with_twins(suite.twins()))
+    known = added(shipped, known) if shipped else known
     known.save(files.SHIPPED)
     print(f"{files.SHIPPED}: {known}, {sum(file.stat().st_size for file in files.SHIPPED.iterdir()):,} bytes")
 
 
-def _measure(study: Study, suite: TaskSuite, workers: int, deadline: float) -> None:
+def _measure(study: Study, suite: TaskSuite, todo: Iterable[list[Strategy]], workers: int, deadline: float) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # before the workers import what has threads of its own
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as executor:
-        for strategies in rounds():
+        for strategies in todo:
             if time.monotonic() < deadline:
                 study.run(suite, strategies, executor=executor)
 

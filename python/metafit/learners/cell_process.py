@@ -28,6 +28,9 @@ Operator = Callable[[FloatArray], FloatArray]
 # cells from which covariances are chosen
 MOST_TUNING = 600
 _LOWEST, _HIGHEST = np.log(1e-6), np.log(1e3)
+# share of the variance that is noise at least, and part of the cells that a solution may miss: regrets are means over
+# folds, which say no more, and conjugate gradients take the longer the less is noise
+_LEAST_NOISE, _TOLERANCE = 1e-3, 1e-6
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ def most_likely(table: FloatArray, row_distances: FloatArray, column_distances: 
     row_distances, column_distances : ndarray of shape (n_rows, n_rows) and (n_columns, n_columns)
     """
     cells = _Cells.of(table, row_distances, column_distances)
-    start = Covariance.start(float(np.mean(cells.values**2)), row_distances, column_distances)
+    variance = float(np.mean(cells.values**2))
+    start = Covariance.start(variance, row_distances, column_distances)
     idle = ({"rows", "row_length"} if not start.rows else set()) | (
         {"columns", "column_length"} if not start.columns else set()
     )
@@ -139,7 +143,9 @@ def most_likely(table: FloatArray, row_distances: FloatArray, column_distances: 
         return value, np.array([slopes[name] for name in free])
 
     begin = np.log([getattr(start, name) for name in free])
-    found = minimize(at, begin, jac=True, method="L-BFGS-B", bounds=[(_LOWEST, _HIGHEST)] * len(free))
+    least = max(np.log(_LEAST_NOISE * max(variance, 1e-8)), _LOWEST)
+    bounds = [(least if name == "noise" else _LOWEST, _HIGHEST) for name in free]
+    found = minimize(at, begin, jac=True, method="L-BFGS-B", bounds=bounds)
     return _moved(start, free, found.x)
 
 
@@ -258,7 +264,7 @@ def _conjugate_gradients(product: Operator, inverse: Operator, there: BoolArray,
     solved, _ = cg(
         LinearOperator(size, product, dtype=float),
         np.where(there, off, 0.0).ravel(),
-        rtol=1e-8,
+        rtol=_TOLERANCE,
         maxiter=500,
         M=LinearOperator(size, inverse, dtype=float),
     )

@@ -18,7 +18,7 @@ CHECKED = 30
 
 
 def cases(size: str) -> list[Case]:
-    n_targets = 10_000 if size == "full" else 500
+    n_targets = 10_000 if size == "full" else 200
     rng = np.random.default_rng(0)
     X, Y = draw(ROWS, COLUMNS, rng, n_targets)
     targets = np.ascontiguousarray(Y.T)
@@ -83,7 +83,7 @@ def _himalaya(X: np.ndarray, targets: np.ndarray, alphas: np.ndarray) -> Contend
 
 
 def _lasso(X: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> Case:
-    share = min(len(targets), 200)
+    share = min(len(targets) // 4, 200)
     picked = targets[rng.choice(len(targets), share, replace=False)]
     estimator = LassoCV(alphas=N_ALPHAS, cv=FOLDS, tol=SKLEARN_TOL, max_iter=10_000)
     peer = Contender(

@@ -166,7 +166,18 @@ impl Table {
 
 /// Largest magnitude of the values that are there, and whether one is missing.
 fn extent(values: &[f64]) -> (f64, bool) {
-    values.iter().fold((0.0, false), |(largest, missing), v| (v.abs().max(largest), missing | v.is_nan()))
+    let (chunks, rest) = values.as_chunks::<8>();
+    let (mut largest, mut missing) = ([0.0; 8], [false; 8]);
+    let mut look = |lane: usize, v: f64| {
+        // false for NaN
+        largest[lane] = if v.abs() > largest[lane] { v.abs() } else { largest[lane] };
+        missing[lane] |= v.is_nan();
+    };
+    for chunk in chunks {
+        (0..8).for_each(|lane| look(lane, chunk[lane]));
+    }
+    rest.iter().for_each(|v| look(0, *v));
+    (largest.into_iter().fold(0.0, f64::max), missing.contains(&true))
 }
 
 fn check_scale(argument: &'static str, largest: f64, column: Option<usize>) -> Result<()> {

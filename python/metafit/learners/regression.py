@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from metafit.learners.base import Advice
 from metafit.learners.leaf_weights import LeafWeights, principal
@@ -101,10 +103,23 @@ class Regression(WeightedTasks):
 
     def _learn(self, scores: Scores, descriptions: pd.DataFrame | None) -> None:
         super()._learn(scores, descriptions)
-        like = LikeStrategies.of(scores.strategies, self._table, self.n_trees, self.random_state)
-        self.explained_ = 0.0 if like is None else like.explained
-        self._like_strategies = like if self.explained_ > 0 else None
+        self.__dict__.pop("_known_likeness", None)
         self._infer()
+
+    @property
+    def explained_(self) -> float:
+        """Share of what strategies differ in that their hyper-parameters tell, out of the bag."""
+        check_is_fitted(self, "strategies_")
+        return 0.0 if self._known_likeness is None else self._known_likeness.explained
+
+    @cached_property
+    def _known_likeness(self) -> LikeStrategies | None:
+        """Made when it is asked for: most rankings are of strategies that were attempted."""
+        return LikeStrategies.of(self._about, self._table, self.n_trees, self.random_state)
+
+    @property
+    def _like_strategies(self) -> LikeStrategies | None:
+        return self._known_likeness if self.explained_ > 0 else None
 
     def infers(self, observed: bool = False) -> bool:
         """Say whether strategies that were never attempted are ranked by their hyper-parameters."""
@@ -113,14 +128,14 @@ class Regression(WeightedTasks):
     def _infer(self) -> None:
         """Put into the table what strategies that were never attempted would have done."""
         self._new = np.flatnonzero(self.coverage_ == 0)
-        if self._like_strategies is not None and len(self._new):
+        if len(self._new) and self._like_strategies is not None:
             regret = self.regret_.copy()
             regret[:, self._new] = self._like_strategies.infer(self._about.iloc[self._new])
             self._table = RegretTable(regret)
 
     def _moments(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         expected, std = super()._moments(weights)
-        if self._like_strategies is not None:
+        if len(self._new) and self._like_strategies is not None:
             std[self._new] = np.hypot(std[self._new], self._like_strategies.error)
         return expected, std
 

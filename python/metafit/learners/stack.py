@@ -138,6 +138,8 @@ class Stack(BaseLearner):
         new = self._about.iloc[n_known:]
         if len(new):
             self._using = [learner._listing(new) if learner.infers() else learner for learner in self._using]
+        if self.coverage_.all():
+            return
         for learner in self._using:
             if learner.infers():
                 self._table = learner._table

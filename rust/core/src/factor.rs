@@ -415,6 +415,25 @@ mod tests {
     }
 
     #[test]
+    fn columns_before_a_dependent_one_stay() {
+        // the sixth column is the first again
+        let (k, twin, a) = (9, 5, matrix(9));
+        let place = |i: usize| if i == twin { 0 } else { i };
+        let entry = |i: usize, j: usize| a[place(j) * k + place(i)];
+        let mut factor = Factor::default();
+        factor.refresh(k, k, |j, column| (j..k).for_each(|i| column[i] = entry(i, j)));
+        assert_eq!(factor.regular(1e-14), twin);
+        factor.truncate(twin);
+        assert!(
+            !factor.extend(1, |_, column| (0..=twin).for_each(|i| column[i] = entry(i, twin)))
+                || factor.regular(1e-14) == twin
+        );
+        factor.truncate(twin);
+        let regular: Vec<f64> = (0..twin * twin).map(|at| entry(at % twin, at / twin)).collect();
+        assert_solves(&mut factor, &regular, twin);
+    }
+
+    #[test]
     fn dependent_columns_have_no_pivot() {
         let a = [1.0, 2.0, 2.0, 4.0];
         let mut factor = Factor::default();

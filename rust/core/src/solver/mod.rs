@@ -36,6 +36,7 @@ mod spectrum;
 mod sums;
 mod sweeps;
 mod turned;
+mod working_set;
 
 pub use continuation::{Concave, Continuation};
 pub use coordinate::Quadratic;

@@ -4,16 +4,18 @@
 //! problem is a linear system. Coordinate descent finds which columns are held, a factorisation solves for the others.
 
 mod packed;
+mod updates;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 
 use super::PIVOT_FLOOR;
 use crate::factor::Factor;
 use crate::linalg::solve_singular;
-use crate::penalty::{ScaledPenalty, soft_threshold};
-use crate::simd::{add_scaled, add_scaled_each, axpy, dot, largest};
+use crate::penalty::ScaledPenalty;
+use crate::simd::{axpy, dot, largest};
 
 pub(super) use self::packed::Packed;
+use self::updates::{SlopeAt, Sweeps, Wake};
 
 /// Squared pivot (columns of unit norm) below which a system has no digits left.
 pub(super) const SINGULAR: f64 = 1e-15;
@@ -270,7 +272,8 @@ impl Descent {
 
     /// Turns what is left into the Newton step by conjugate gradients, with the factor of `M = A + diag(d)` of another
     /// penalty as their preconditioner: a direction p is made of steps `M^-1 r`, so that `A p = M p - d p` needs no look at
-    /// G. As far as `floor`, or as they get on.
+    /// G. As far as `floor`, or as they get on. The conjugate gradients of `inexact` know neither the `M p` that comes with
+    /// a direction nor a stop that spares the solve after the last step, and solves are what this costs.
     fn run_on(&mut self, penalty: &ScaledPenalty, floor: f64) {
         let more: Vec<f64> = self.active.iter().zip(&self.squares).map(|(&j, square)| square - penalty.l2[j]).collect();
         let mut rest = std::mem::take(&mut self.step);
@@ -427,121 +430,30 @@ pub(super) fn sign(b: f64) -> f64 {
     if b == 0.0 { 0.0 } else { b.signum() }
 }
 
-/// Sweeps over all columns, then over the active ones, until moves are small against the largest so far. True if nothing
-/// moved at all.
-struct Sweeps<'a, 'f> {
-    form: Form<'f>,
-    penalty: &'a ScaledPenalty,
-    accuracy: f64,
-    b: &'a mut [f64],
-    state: &'a mut Descent,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::factor::padded;
 
-impl WithSimd for Sweeps<'_, '_> {
-    type Output = bool;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> bool {
-        let Self { form, penalty, accuracy, b, state } = self;
-        let Descent { slope, inverse, diagonal, swept, .. } = state;
-        let k = b.len();
-        let columns = Columns::new(form, penalty, diagonal, inverse);
-        let first = (0..k).fold(0.0, |a: f64, j| a.max(columns.update(simd, j, b, slope)));
-        let mut largest = first;
-        for _ in 0..MAX_SWEEPS {
-            swept.clear();
-            swept.extend((0..k).filter(|&j| !is_held(penalty, j, b[j])));
-            let moved = swept.iter().fold(0.0, |a: f64, &j| a.max(columns.update(simd, j, b, slope)));
-            largest = largest.max(moved);
-            // squares of moves
-            if moved <= accuracy * accuracy * largest {
-                break;
-            }
-        }
-        first == 0.0
-    }
-}
-
-/// What an update of one column takes.
-struct Columns<'a> {
-    form: Form<'a>,
-    diagonal: &'a [f64],
-    inverse: &'a [f64],
-    l1: &'a [f64],
-    lower: &'a [f64],
-    upper: &'a [f64],
-}
-
-/// One update of each column that has been listed.
-struct Wake<'a, 'f> {
-    form: Form<'f>,
-    penalty: &'a ScaledPenalty,
-    b: &'a mut [f64],
-    state: &'a mut Descent,
-}
-
-impl WithSimd for Wake<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Descent { slope, inverse, diagonal, swept, .. } = self.state;
-        let columns = Columns::new(self.form, self.penalty, diagonal, inverse);
-        swept.iter().for_each(|&j| _ = columns.update(simd, j, self.b, slope));
-    }
-}
-
-impl<'a> Columns<'a> {
-    #[inline(always)]
-    fn new(form: Form<'a>, penalty: &'a ScaledPenalty, diagonal: &'a [f64], inverse: &'a [f64]) -> Self {
-        let k = form.k;
-        let (l1, lower, upper) = (&penalty.l1[..k], &penalty.lower[..k], &penalty.upper[..k]);
-        Self { form, diagonal: &diagonal[..k], inverse: &inverse[..k], l1, lower, upper }
-    }
-
-    /// Minimises over column j alone; the square of its move in units of the quadratic form.
-    #[inline(always)]
-    fn update<S: Simd>(&self, simd: S, j: usize, b: &mut [f64], slope: &mut [f64]) -> f64 {
-        let (curvature, inverse, before) = (self.diagonal[j], self.inverse[j], b[j]);
-        let pull = soft_threshold(slope[j] + curvature * before, self.l1[j]);
-        let after = (pull * inverse).max(self.lower[j]).min(self.upper[j]);
-        let moved = after - before;
-        if moved == 0.0 || inverse == 0.0 {
-            return 0.0;
-        }
-        b[j] = after;
-        add_scaled(simd, -moved, self.form.column(j), slope);
-        moved * moved * curvature
-    }
-}
-
-/// `c - G b`.
-struct SlopeAt<'a, 'f> {
-    form: Form<'f>,
-    b: &'a [f64],
-    out: &'a mut Vec<f64>,
-}
-
-impl WithSimd for SlopeAt<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.out.clear();
-        self.out.extend_from_slice(self.form.linear);
-        let mut moved = self.b.iter().enumerate().filter(|(_, b)| **b != 0.0).map(|(j, b)| (self.form.column(j), -b));
-        while let Some((first, by)) = moved.next() {
-            match (moved.next(), moved.next(), moved.next()) {
-                (Some(second), Some(third), Some(fourth)) => {
-                    let columns = [first, second.0, third.0, fourth.0];
-                    add_scaled_each(simd, [by, second.1, third.1, fourth.1], columns, self.out);
-                }
-                (second, third, _) => {
-                    for (column, by) in [Some((first, by)), second, third].into_iter().flatten() {
-                        add_scaled(simd, by, column, self.out);
-                    }
-                }
-            }
-        }
+    #[test]
+    fn dependent_columns_leave_downhill() {
+        // the third column is the sum of the others: it does the work of both at half their price
+        let columns = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
+        let (k, stride) = (3, padded(3));
+        let product = |i: usize, j: usize| columns[i][0] * columns[j][0] + columns[i][1] * columns[j][1];
+        let pad = |entry: &dyn Fn(usize) -> f64| (0..stride).map(|i| if i < k { entry(i) } else { 0.0 }).collect();
+        let gram: Vec<f64> = (0..k).flat_map(|j| -> Vec<f64> { pad(&|i| product(i, j)) }).collect();
+        let linear: Vec<f64> = pad(&|j| 5.0 * columns[j][0] + 4.0 * columns[j][1]);
+        let form = Form { k, stride, gram: &gram, linear: &linear };
+        let penalty = ScaledPenalty::separable(vec![0.1; k], vec![0.0; k]);
+        let mut b = [2.0, 1.0, 3.0];
+        let mut descent = Descent::default();
+        descent.place(form, &b);
+        descent.note_free(&penalty, &b);
+        descent.renew(form, &penalty);
+        let before = descent.slope.clone();
+        assert!(descent.leave_dependence(form, &penalty, &mut b));
+        assert!(b.iter().zip([1.0, 0.0, 4.0]).all(|(b, wanted)| (b - wanted).abs() < 1e-12), "{b:?}");
+        assert!(before.iter().zip(&descent.slope).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 }

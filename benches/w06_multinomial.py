@@ -11,7 +11,8 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.model_selection import StratifiedKFold
 
-from metafit.engine.native import Cell, Split, Table, run_cells
+from metafit.engine.cells import Cell, Split, run_cells
+from metafit.engine.native import Table
 
 FOLDS = 5
 #: Slope of the mean loss at which lbfgs stops. The gap is about its square over the strength: measured 2e-7 with

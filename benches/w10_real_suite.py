@@ -42,7 +42,8 @@ from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from metafit.engine.native import Cell, Split, Table, run_cells
+from metafit.engine.cells import Cell, Split, run_cells
+from metafit.engine.native import Table
 from metafit.engine.rows import FoldRows
 from metafit.engine.running import FoldResult, run_strategies
 from metafit.strategies.alphas import CV

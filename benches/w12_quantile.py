@@ -9,7 +9,8 @@ from harness import Case, Contender
 from joblib import Parallel, delayed
 from sklearn.linear_model import QuantileRegressor
 
-from metafit.engine.native import Cell, Split, Table, run_cells
+from metafit.engine.cells import Cell, Split, run_cells
+from metafit.engine.native import Table
 from metafit.strategies.losses import Quantile
 
 LEVELS = np.arange(1, 10) / 10

@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from metafit.engine.batches import Job, Options, solve_jobs
-from metafit.engine.native import Split
+from metafit.engine.cells import Split
 from metafit.engine.rows import FoldRows
 from metafit.engine.running import run_strategies
 from metafit.strategies import Strategy, default_strategies

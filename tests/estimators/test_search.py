@@ -17,6 +17,7 @@ from metafit.estimators.plans import Planner
 from metafit.estimators.ranker import Ranker
 from metafit.estimators.search import EFFORTS, Search
 from metafit.estimators.trials import clearly_worse
+from metafit.knowledge import Knowledge
 from metafit.learners import Ranking
 from metafit.scores import Scores
 from metafit.strategies.alphas import OfMax, PerRow
@@ -58,7 +59,8 @@ def searched(task, strategies, learner=None, scores=None, scoring=None, splits=N
         nothing = np.full(len(named), np.nan)
         advice = Advice(Ranking(tuple(named), nothing, nothing), list(named.values()))
     else:
-        ranker = Ranker(learner, None, tuple(named), scores or Scores.from_matrix(pd.DataFrame({"a": [0.1]})), None)
+        known = Knowledge(scores or Scores.from_matrix(pd.DataFrame({"a": [0.1]})))
+        ranker = Ranker(learner, None, tuple(named), known)
         ranking = ranker.rank({})
         advice = Advice(ranking, [named[name] for name in ranking], ranker)
     scoring = Scoring(task, scoring)

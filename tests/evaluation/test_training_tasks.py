@@ -62,3 +62,16 @@ def test_what_cannot_be_chosen_is_refused():
     with pytest.raises(ValueError, match="1 have none"):
         by_training_tasks(LEARNERS, SCORES, ABOUT.iloc[1:], sizes=(4,))
     assert len(by_training_tasks({"best": SingleBest()}, SCORES, sizes=(4,), ways=("random",), n_draws=1)) == 5
+
+
+def test_progress_is_shown_once(capsys, monkeypatch):
+    monkeypatch.setattr("metafit.study.progress.SILENT_FOR", 0.0)
+    by_training_tasks({"best": SingleBest()}, SCORES, ABOUT, sizes=(4,), n_draws=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith("by_training_tasks: ") for line in lines)
+    by_training_tasks({"best": SingleBest()}, SCORES, ABOUT, sizes=(4,), n_draws=1, progress=False)
+    evaluate({"best": SingleBest()}, SCORES, progress=False)
+    assert not capsys.readouterr().err
+    evaluate({"best": SingleBest()}, SCORES)
+    assert "evaluate: " in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from metafit.knowledge import Knowledge, Likeness, files, tables
+from metafit.knowledge import Knowledge, Likeness, Neighbourhood, files, tables
 from metafit.knowledge.build import LOSS_BITS, added, compact, rounds
 from metafit.learners import Portfolio, Regression
 from metafit.scores import Scores
@@ -188,17 +188,17 @@ class TestLikeness:
         nearest = [
             min(np.linalg.norm(row - scaled.loc[o]) for o in scaled.index if o != n) for n, row in scaled.iterrows()
         ]
-        found = Likeness.of(point, descriptions)
+        found = Likeness.of(point, Neighbourhood.of(descriptions))
         assert found.nearest == f"t{np.argmin(apart)}"
         np.testing.assert_allclose(found.distance, min(apart), rtol=1e-12)
         np.testing.assert_allclose(found.limit, np.quantile(nearest, 0.99), rtol=1e-12)
 
     def test_far_and_near(self, descriptions):
-        assert not Likeness.of(descriptions.iloc[3], descriptions).is_unlike
-        assert Likeness.of(descriptions.iloc[3] + [9, -9, 9], descriptions).is_unlike
+        assert not Likeness.of(descriptions.iloc[3], Neighbourhood.of(descriptions)).is_unlike
+        assert Likeness.of(descriptions.iloc[3] + [9, -9, 9], Neighbourhood.of(descriptions)).is_unlike
 
     def test_few_tasks_say_nothing(self, descriptions):
-        assert not Likeness.of(descriptions.iloc[3] + 99, descriptions[:19]).is_unlike
+        assert not Likeness.of(descriptions.iloc[3] + 99, Neighbourhood.of(descriptions[:19])).is_unlike
 
 
 class TestShipped:

@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metafit.learners import Factorization, NearestTasks, Pairwise, Portfolio, Regression, SingleBest, Stack
+from metafit.learners import (
+    Factorization,
+    GaussianProcess,
+    NearestTasks,
+    Pairwise,
+    Portfolio,
+    Regression,
+    SingleBest,
+    Stack,
+)
 from metafit.learners.validation import gains, regret_left_out
 from metafit.scores import Scores
 from metafit.testing import make_scores
@@ -185,6 +194,19 @@ def test_half_of_the_cells_missing_does_no_harm():
     scores, about = make_scores(60, 10, holes=0.5, failures=0.2)
     stack = Stack([Regression(n_trees=10), Pairwise(n_trees=5), NearestTasks()]).fit(scores, about)
     assert len(stack.rank(about.iloc[0])) == 10
+
+
+@pytest.mark.parametrize("member", [Factorization(), GaussianProcess(), Portfolio()])
+def test_any_learner_can_be_a_member(member):
+    scores, about = make_scores(60, 6, random_state=3)
+    stack = Stack([Regression(n_trees=15), member], n_errors=-9.0).fit(scores, about)
+    assert not stack.abstains_
+    ranking = stack.rank(about.iloc[7])
+    assert sorted(ranking) == sorted(scores.strategies.index)
+    if stack.chosen_ == "mean" and not isinstance(member, Portfolio):  # who falls back has no say in the mean
+        expected = [one.rank(about.iloc[7]).to_frame()["expected_loss"] for one in stack._using]
+        wanted = (expected[0] + expected[1].reindex(expected[0].index)) / 2
+        pd.testing.assert_series_equal(ranking.to_frame()["expected_loss"].sort_index(), wanted.sort_index())
 
 
 def test_one_fold_is_no_validation():

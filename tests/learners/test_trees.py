@@ -55,14 +55,16 @@ def test_out_of_bag_no_row_votes_for_itself():
     assert error < 0.5 * targets[:, 0].var()
 
 
-def test_duels_are_those_of_the_plain_loop():
+@pytest.mark.parametrize(("max_features", "kind"), [("sqrt", ExtraTreesClassifier), (1.0, ExtraTreesRegressor)])
+def test_duels_are_those_of_the_plain_loop(max_features, kind):
     rng = np.random.default_rng(0)
     known, regret = rng.random((50, 2)), rng.random((50, 5))
     regret[rng.random(regret.shape) < 0.2] = np.nan
     regret[:, 3] = regret[:, 0]  # alike: says nothing
     regret[:, 4] = np.nanmax(regret[:, :4], axis=1) + 0.1  # always the worst
     new = rng.random((4, 2))
-    differences = Duels(known, regret, n_trees=9, min_tasks=2, random_state=0).differences(new)
+    duels = Duels(known, regret, n_trees=9, min_tasks=2, random_state=0, max_features=max_features)
+    differences = duels.differences(new)
     for i, j in combinations(range(5), 2):
         there = ~np.isnan(regret[:, i] - regret[:, j])
         difference = (regret[:, i] - regret[:, j])[there]
@@ -71,9 +73,10 @@ def test_duels_are_those_of_the_plain_loop():
         elif j == 4:
             wanted = np.full(4, difference.mean())
         else:
-            forest = ExtraTreesClassifier(9, min_samples_leaf=2, random_state=0)
+            forest = kind(9, min_samples_leaf=2, max_features=max_features, random_state=0)
             apart = difference != 0
             forest.fit(known[there][apart], difference[apart] > 0, np.abs(difference[apart]))
-            wanted = (2 * forest.predict_proba(new)[:, 1] - 1) * np.abs(difference).mean()
+            share = forest.predict(new) if kind is ExtraTreesRegressor else forest.predict_proba(new)[:, 1]
+            wanted = (2 * share - 1) * np.abs(difference).mean()
         np.testing.assert_allclose(differences[:, i, j], wanted, atol=1e-12)
         np.testing.assert_allclose(differences[:, j, i], -wanted, atol=1e-12)

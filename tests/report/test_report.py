@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metafit.evaluation import evaluate
+from metafit.evaluation import by_training_tasks, evaluate
 from metafit.learners import NearestTasks, Portfolio
 from metafit.report import (
     CriticalDifferenceDisplay,
@@ -16,6 +16,7 @@ from metafit.report import (
     HeatMapDisplay,
     RegretCurveDisplay,
     RegretDistributionDisplay,
+    TrainingTasksDisplay,
     WinRateDisplay,
     summary_page,
     write_report,
@@ -115,6 +116,21 @@ def test_critical_difference_shows_ranks_and_groups(measured):
     np.testing.assert_allclose(panel.lines[0].get_xdata(), comparison.mean_ranks)
     assert len(panel.lines) == 1 + len(comparison.groups())
     assert "Friedman p = " in panel.get_title(loc="left")
+
+
+def test_training_tasks_draws_every_way_of_every_learner(measured):
+    scores, descriptions = make_scores(16, 4, n_families=8)
+    learners = {"portfolio": Portfolio(2), "nearest_tasks": NearestTasks(4)}
+    curve = by_training_tasks(learners, scores, descriptions, sizes=(4, 8), n_draws=1)
+    display = TrainingTasksDisplay.from_curve(curve)
+    panels = display.figure_.axes
+    assert [panel.get_title(loc="left") for panel in panels] == ["portfolio, regression", "nearest tasks, regression"]
+    near = curve[(curve["learner"] == "nearest_tasks") & (curve["how"] == "diverse")]
+    drawn = [container for container in panels[1].containers if container.get_label() == "diverse"]
+    heights = np.asarray(drawn[0].lines[0].get_ydata(), dtype=float)
+    np.testing.assert_allclose(heights, near["normalized_regret"].astype(float))
+    with pytest.raises(ValueError, match="nothing to draw"):
+        TrainingTasksDisplay.from_curve(curve[curve["learner"] == "single_best"])
 
 
 def test_win_rates_of_a_pair_sum_to_one(measured):

@@ -6,6 +6,6 @@ that has no meaning for a task (the class balance of a regression target, say) i
 pure function of the table: the same bits each time. Row weights and offsets are not looked at.
 """
 
-from metafit.descriptions.describe import META_FEATURES, describe, describe_task, standardize
+from metafit.descriptions.describe import META_FEATURES, Scales, describe, describe_task, standardize
 
-__all__ = ["META_FEATURES", "describe", "describe_task", "standardize"]
+__all__ = ["META_FEATURES", "Scales", "describe", "describe_task", "standardize"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -88,9 +90,32 @@ def standardize(descriptions: pd.DataFrame, reference: pd.DataFrame | None = Non
     >>> standardize(pd.DataFrame({"log_rows": [1.0, 2.0, 3.0, float("nan")]}))["log_rows"].round(2).tolist()
     [-1.35, 0.0, 1.35, 0.0]
     """
-    reference = descriptions if reference is None else reference
-    quartiles = reference.quantile([0.25, 0.5, 0.75]).T
-    spread = (quartiles[0.75] - quartiles[0.25]) / 1.349
-    # Where the middle half is one value, fall back on the standard deviation; a constant tells nothing apart.
-    spread = spread.where(spread > 0, reference.std()).where(lambda s: s > 0, np.inf)
-    return ((descriptions - quartiles[0.5]) / spread).clip(-_CLIP, _CLIP).fillna(0.0)
+    return Scales.of(descriptions if reference is None else reference).apply(descriptions)
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """Where meta-features lie and how far they spread: see `standardize`.
+
+    Attributes
+    ----------
+    centre, spread : Series
+        Index meta-feature.
+    """
+
+    centre: pd.Series[float]
+    spread: pd.Series[float]
+
+    @classmethod
+    def of(cls, reference: pd.DataFrame) -> Self:
+        """Take them from descriptions."""
+        quartiles = reference.quantile([0.25, 0.5, 0.75]).T
+        spread = (quartiles[0.75] - quartiles[0.25]) / 1.349
+        # Where the middle half is one value, fall back on the standard deviation; a constant tells nothing apart.
+        spread = spread.where(spread > 0, reference.std()).where(lambda s: s > 0, np.inf)
+        return cls(quartiles[0.5], spread)
+
+    def apply(self, descriptions: pd.DataFrame) -> pd.DataFrame:
+        """Put descriptions on these scales; a meta-feature that they lack is at the median."""
+        known = descriptions.reindex(columns=self.centre.index)
+        return ((known - self.centre) / self.spread).clip(-_CLIP, _CLIP).fillna(0.0)

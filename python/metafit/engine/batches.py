@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metafit.engine.native import Cell, CellResult, Split, Table, run_cells
+from metafit.engine.cells import Cell, CellResult, Split, run_cells
+from metafit.engine.native import Table
 from metafit.engine.rows import FoldRows, Ints, Preparation, prepare
 from metafit.strategies.alphas import CV, OfMax, PerRow
 from metafit.strategies.penalties import Penalty, label_groups

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metafit.engine.native import Split, Table, run_exhaustive
+from metafit.engine.cells import Split, run_exhaustive
+from metafit.engine.native import Table
 from metafit.engine.validation import as_count, as_matrix, as_row_vector, as_splits, as_target
 from metafit.strategies import losses
 

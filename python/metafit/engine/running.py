@@ -15,7 +15,7 @@ import numpy as np
 
 from metafit.engine import outside
 from metafit.engine.batches import Job, Options, Solved, grouped, solve_jobs
-from metafit.engine.native import CellResult, Split
+from metafit.engine.cells import CellResult, Split
 from metafit.engine.rows import FoldRows, one_blas_thread
 from metafit.strategies.features import Columns
 from metafit.strategies.penalties import Penalty

@@ -55,7 +55,7 @@ def advise(task: Task, knowledge: Any, learner: Learner | None, profile: Profile
     known = _part(_unseen(task, Knowledge.of(knowledge, metric)), task.kind, profile)
     usable = _usable(task, known)
     fitted = _fitted(known) if learner is None else clone(learner).fit(known.scores, known.descriptions)
-    ranker = Ranker(fitted, _described(task, known), tuple(usable), known.scores, known.descriptions)
+    ranker = Ranker(fitted, _described(task, known), tuple(usable), known)
     ranking = ranker.rank({})
     return Advice(ranking, [usable[name] for name in ranking], ranker)
 
@@ -139,10 +139,10 @@ def _fitted(known: Knowledge) -> Learner:
 
 def _described(task: Task, known: Knowledge) -> pd.Series[float] | None:
     """Describe the table, and warn where it is unlike all that is known."""
-    if known.descriptions is None:
+    if known.neighbourhood is None:
         return None
     description = describe_task(task)
-    likeness = Likeness.of(description, known.descriptions)
+    likeness = Likeness.of(description, known.neighbourhood)
     if likeness.is_unlike:
         message = (
             f"this table is unlike all known ones: the nearest, {likeness.nearest!r}, is {likeness.distance:.1f} away, "

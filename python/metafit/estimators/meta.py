@@ -290,9 +290,9 @@ class MetaRegressor(RegressorMixin, MetaEstimator):  # type: ignore[misc]
     >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
     >>> model = MetaRegressor(budget=4).fit(X, y)
     >>> model.strategy_.name
-    'squared l2 per_row(100) Clipped(Nystroem(coef0=1, degree=2, kernel=poly))'
+    'squared l2 per_row(100) OnContinuous(SplineTransformer(include_bias=False, knots=quantile, n_knots=4))'
     >>> round(model.best_score_)
-    -2960
+    -2963
     """
 
     _kind: Kind = "regression"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
+from metafit.knowledge import Knowledge
 from metafit.learners import Learner, Ranking, Runtimes
-from metafit.scores import Scores
 
 __all__ = ["Ranker"]
 
@@ -27,17 +27,14 @@ class Ranker:
         Of the table.
     candidates : tuple of str
         The strategies that can serve it.
-    scores : Scores
+    known : Knowledge
         What the learner learned from, of which costs are learned, too.
-    descriptions : DataFrame or None
-        Of the tasks in the scores.
     """
 
     learner: Learner
     description: pd.Series[float] | None
     candidates: tuple[str, ...]
-    scores: Scores
-    descriptions: pd.DataFrame | None
+    known: Knowledge
 
     def rank(self, observed: Mapping[str, float]) -> Ranking:
         """Rank the candidates, given the losses of some on this very table."""
@@ -51,12 +48,15 @@ class Ranker:
         Series
             Index strategy; NaN for those whose cost nothing is known of.
         """
-        if self._runtimes is None:
+        runtimes = _runtimes(self.known)
+        if runtimes is None:
             return pd.Series(np.nan, pd.Index(self.candidates))
-        ranking = self._runtimes.rank(self.description, observed=observed, candidates=self.candidates)
+        ranking = runtimes.rank(self.description, observed=observed, candidates=self.candidates)
         return ranking.to_frame()["expected_loss"]
 
-    @cached_property
-    def _runtimes(self) -> Runtimes | None:
-        timed = self.scores.cells["seconds"].notna().any()
-        return Runtimes().fit(self.scores, self.descriptions) if timed else None
+
+@lru_cache(maxsize=8)
+def _runtimes(known: Knowledge) -> Runtimes | None:
+    """Fit once for equal content: that takes longer than a fit of a small table."""
+    timed = known.scores.cells["seconds"].notna().any()
+    return Runtimes().fit(known.scores, known.descriptions) if timed else None

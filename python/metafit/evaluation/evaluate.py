@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from metafit.evaluation.metrics import beats, best_weights, pick_weights, random
 from metafit.evaluation.splits import Holdout, are_holdouts, holdouts, labels_of, warn_of_twins
 from metafit.learners import Default, Learner, Random, Ranking, SingleBest
 from metafit.scores import Scores, normalized_regret
+from metafit.study.progress import Progress
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,6 +32,7 @@ def evaluate(
     seeds: tuple[int, int] | None = None,
     n_resamples: int = 2000,
     random_state: int = 0,
+    progress: bool = True,
 ) -> Evaluation:
     """Leave tasks out, learn on the others, and score what each learner picks on those left out.
 
@@ -62,6 +64,8 @@ def evaluate(
         A and B; by default the first two that the scores hold, or twice the only one.
     n_resamples, random_state : int
         Of the bootstrap over families.
+    progress : bool, default=True
+        Show a progress bar if it takes over two seconds.
 
     Returns
     -------
@@ -93,12 +97,16 @@ def evaluate(
     plan = _Plan(contestants, _with_text_index(about), *seeds, _checked_budgets(budgets))
     if not isinstance(leave_out, str) and not hasattr(leave_out, "split") and not are_holdouts(leave_out):
         leave_out = labels_of(scores.tasks, leave_out)
-    outcomes = []
+    parts = []
     for kind in scores.kinds:
         part = scores.of_kind(kind)
         boards = _boards(part, *seeds)
         notes += _skipped(kind, len(part.tasks) - len(boards))
-        outcomes += plan.run(part, boards, holdouts(part, leave_out)) if boards else []
+        if boards:
+            parts.append((part, boards, holdouts(part, leave_out)))
+    n_splits = sum(len(splits) for *_, splits in parts)
+    with Progress("evaluate", n_steps=n_splits, step="splits", shown=progress) as bar:
+        outcomes = [outcome for part in parts for outcome in plan.run(*part, bar)]
     if not outcomes:
         raise ValueError(f"no task has a strategy attempted on both seeds {seeds}: {scores!r}")
     per_task = pd.DataFrame([row for outcome in outcomes for row in outcome.rows])
@@ -149,13 +157,15 @@ class _Plan:
     seed_b: int
     budgets: tuple[int, ...]
 
-    def run(self, scores: Scores, boards: Mapping[str, _Board], splits: Iterable[Holdout]) -> list[_Outcome]:
-        splits = list(splits)
+    def run(
+        self, scores: Scores, boards: Mapping[str, _Board], splits: Sequence[Holdout], progress: Progress
+    ) -> list[_Outcome]:
         warn_of_twins(scores.tasks, splits)
         outcomes = []
         for split in splits:
             fitted = self.fit(scores, split)
             outcomes += [self.judge(fitted, boards[task], split.repeat) for task in split.test if task in boards]
+            progress.advance(len(fitted))
         return outcomes
 
     def fit(self, scores: Scores, split: Holdout) -> dict[str, Learner]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ def _by_label(labels: pd.Series[Any], repeat: int = 0) -> Iterator[Holdout]:
         yield Holdout(labels.index[~out & labels.notna()].tolist(), labels.index[out].tolist(), repeat)
 
 
-def warn_of_twins(tasks: pd.DataFrame, splits: list[Holdout]) -> None:
+def warn_of_twins(tasks: pd.DataFrame, splits: Sequence[Holdout]) -> None:
     """Warn where a task left out has the same fingerprint as one that was learned from."""
     if "fingerprint" not in tasks:
         return

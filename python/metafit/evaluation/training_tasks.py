@@ -14,6 +14,7 @@ from metafit.evaluation.evaluate import evaluate
 from metafit.evaluation.splits import Holdout, holdouts
 from metafit.learners import Learner
 from metafit.scores import Scores
+from metafit.study.progress import Progress
 from metafit.tasks.suite import farthest_first
 
 WAYS = ("random", "diverse", "nearest")
@@ -31,6 +32,7 @@ def by_training_tasks(
     budget: int = 1,
     n_draws: int = 3,
     random_state: int = 0,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Give the regret of learners that learn from few of the tasks that are not left out.
 
@@ -51,6 +53,8 @@ def by_training_tasks(
     n_draws : int
         Random choices, and random first tasks of diverse ones: figures are means over them.
     random_state : int
+    progress : bool, default=True
+        Show a progress bar if it takes over two seconds.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def by_training_tasks(
     if unknown:
         raise ValueError(f"ways={list(ways)!r}: choose among {list(WAYS)}")
     about = scores.descriptions if descriptions is None else descriptions
-    parts = []
+    cases = []
     for kind in scores.kinds:
         part = scores.of_kind(kind)
         splits = holdouts(part, leave_out)
@@ -86,12 +90,23 @@ def by_training_tasks(
         if not allowed:
             raise ValueError(f"sizes={tuple(sizes)!r}: {kind} tasks leave at most {most} to learn from")
         points = _points(about, part.tasks.index, ways)
-        for how in ways:
-            for size in allowed:
-                chosen = list(_chosen(splits, how, size, points, n_draws, random_state))
-                result = evaluate(learners, part, about, leave_out=chosen, budgets=(budget,), random_state=random_state)
-                table = result.summary(budget=budget)[["learner", *FIGURES]]
-                parts.append(table.assign(kind=kind, how=how, n_train=size))
+        cases += [(part, splits, points, how, size) for how in ways for size in allowed]
+    parts = []
+    with Progress("by_training_tasks", n_steps=len(cases), step="sizes and ways", shown=progress) as bar:
+        for part, splits, points, how, size in cases:
+            chosen = list(_chosen(splits, how, size, points, n_draws, random_state))
+            result = evaluate(
+                learners,
+                part,
+                about,
+                leave_out=chosen,
+                budgets=(budget,),
+                random_state=random_state,
+                progress=False,
+            )
+            table = result.summary(budget=budget)[["learner", *FIGURES]]
+            parts.append(table.assign(kind=part.kinds[0], how=how, n_train=size))
+            bar.advance(len(chosen) * len(learners))
     return pd.concat(parts, ignore_index=True)[["kind", "how", "n_train", "learner", *FIGURES]]
 
 

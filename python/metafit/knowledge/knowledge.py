@@ -11,6 +11,7 @@ from typing import Any, Self
 import pandas as pd
 
 from metafit.knowledge import files, tables
+from metafit.knowledge.likeness import Neighbourhood
 from metafit.scores import Scores, by_metric
 from metafit.strategies.strategy import Strategy
 from metafit.study import Study
@@ -121,6 +122,11 @@ class Knowledge:
         """The strategies that are written down, by their names in the scores."""
         written = self.scores.strategies["json"].dropna()
         return {str(name): Strategy.from_json(text) for name, text in written.items()}
+
+    @cached_property
+    def neighbourhood(self) -> Neighbourhood | None:
+        """The described tasks as points, to compare a table with; None if no task is described."""
+        return None if self.descriptions is None else Neighbourhood.of(self.descriptions)
 
     @cached_property
     def content(self) -> str:

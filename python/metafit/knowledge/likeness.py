@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from metafit.descriptions import standardize
+from metafit.descriptions import Scales
 
-__all__ = ["LEAST_TASKS", "QUANTILE", "Likeness"]
+__all__ = ["LEAST_TASKS", "QUANTILE", "Likeness", "Neighbourhood"]
 
 #: With fewer described tasks there is no telling what is unusual.
 LEAST_TASKS = 20
@@ -20,6 +20,37 @@ LEAST_TASKS = 20
 QUANTILE = 0.99
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhood:
+    """Described tasks as points, and how far apart they lie.
+
+    Attributes
+    ----------
+    tasks : Index of str
+    scales : Scales
+        Of their meta-features.
+    points : ndarray of shape (n_tasks, n_columns)
+        Standardised.
+    limit : float
+        The 99% quantile of the distances from each task to the nearest other one; infinite with fewer than 20.
+    """
+
+    tasks: pd.Index[str]
+    scales: Scales
+    points: Floats
+    limit: float
+
+    @classmethod
+    def of(cls, descriptions: pd.DataFrame) -> Self:
+        """Measure the distances between described tasks."""
+        scales = Scales.of(descriptions)
+        points = scales.apply(descriptions).to_numpy()
+        few = len(points) < LEAST_TASKS
+        return cls(
+            descriptions.index, scales, points, np.inf if few else float(np.quantile(_to_the_nearest(points), QUANTILE))
+        )
 
 
 @dataclass(frozen=True)
@@ -36,11 +67,11 @@ class Likeness:
     distance : float
         From the table to that task.
     limit : float
-        The 99% quantile of the distances from each known task to the nearest other one; infinite with fewer than 20.
+        See `Neighbourhood`.
 
     Examples
     --------
-    >>> known = pd.DataFrame({"log_rows": np.linspace(2, 4, 30)}).rename(index=str)
+    >>> known = Neighbourhood.of(pd.DataFrame({"log_rows": np.linspace(2, 4, 30)}).rename(index=str))
     >>> Likeness.of(pd.Series({"log_rows": 2.1}), known).is_unlike
     False
     >>> Likeness.of(pd.Series({"log_rows": 6.0}), known).is_unlike
@@ -52,15 +83,11 @@ class Likeness:
     limit: float
 
     @classmethod
-    def of(cls, description: pd.Series[float], known: pd.DataFrame) -> Self:
-        """Compare a description with those of known tasks."""
-        columns = known.columns.intersection(description.index)
-        reference = known[columns]
-        both = np.vstack([reference.to_numpy(dtype=float), description[columns].to_numpy(dtype=float)])
-        *points, point = standardize(pd.DataFrame(both, columns=columns), reference).to_numpy()
-        gaps = cdist([point], points)[0]
-        limit = np.inf if len(points) < LEAST_TASKS else float(np.quantile(_to_the_nearest(points), QUANTILE))
-        return cls(str(known.index[int(gaps.argmin())]), float(gaps.min()), limit)
+    def of(cls, description: pd.Series[float], known: Neighbourhood) -> Self:
+        """Compare a description with those of known tasks; what it lacks counts as the median."""
+        point = known.scales.apply(description.to_frame().T.astype(float)).to_numpy()
+        gaps = cdist(point, known.points)[0]
+        return cls(str(known.tasks[int(gaps.argmin())]), float(gaps.min()), known.limit)
 
     @property
     def is_unlike(self) -> bool:
@@ -68,7 +95,7 @@ class Likeness:
         return self.distance > self.limit
 
 
-def _to_the_nearest(points: list[Floats]) -> Floats:
+def _to_the_nearest(points: Floats) -> Floats:
     """Return the distance from each point to the nearest other one."""
     distances = cdist(points, points)
     np.fill_diagonal(distances, np.inf)

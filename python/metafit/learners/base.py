@@ -122,6 +122,24 @@ class Advice:
     gain: FloatArray | None = None
 
 
+@dataclass(frozen=True)
+class Opinion:
+    """What one learner expects of the strategies it knows, before any order is made of it or reason given.
+
+    Attributes
+    ----------
+    expected, std : ndarray of shape (n_strategies,)
+    weights : ndarray of shape (n_tasks,) or None
+        Of the training tasks, if the expectation is a mean over these.
+    fallback : bool
+    """
+
+    expected: FloatArray
+    std: FloatArray
+    weights: FloatArray | None
+    fallback: bool
+
+
 class BaseLearner(BaseEstimator):  # type: ignore[misc]
     """The part that all learners share: checks, the regret table, the places of the observed and the unknown.
 
@@ -234,6 +252,16 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         """Order the pool; a learner that learns nothing from the losses of those tried gives `_advise` alone."""
         return self._advise(description, pool, tried)
 
+    def _opinion(self, description: pd.Series[Any] | None, pool: IntArray) -> Opinion:
+        """Say what is expected of the pool; a learner gives it itself if that is quicker than to advise."""
+        nothing = np.empty(0, dtype=np.intp)
+        advice = self._advise_observed(description, pool, nothing, np.empty(0))
+        weights = None
+        if advice.neighbours is not None:
+            weights = np.zeros(len(self.tasks_))
+            weights[self.tasks_.get_indexer(advice.neighbours.index)] = advice.neighbours["weight"]
+        return Opinion(advice.expected, advice.std, weights, advice.fallback)
+
     def expect(self, descriptions: pd.DataFrame) -> FloatArray:
         """Give the expected normalised regret of every strategy on many tasks.
 
@@ -310,9 +338,15 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
         first, second = self._table.regret[:, standing[:2]].T
         return np.asarray(np.nan_to_num(weights * (second - first)))
 
-    def _without(self, weights: FloatArray, named: pd.Index[str]) -> FloatArray:
+    def _named(self, neighbours: pd.DataFrame) -> IntArray:
+        """Give the positions of the training tasks that reasons name."""
+        return self.tasks_.get_indexer(decided_by(neighbours))
+
+    def _without(self, weights: FloatArray, named: IntArray) -> FloatArray:
         """Give the weighted mean regrets of all strategies if some tasks had no weight."""
-        return self._table.means(np.where(self.tasks_.isin(named), 0.0, weights))
+        others = weights.copy()
+        others[named] = 0.0
+        return self._table.means(others)
 
     def _counterfactual(self, first: int, instead: int, n_named: int) -> str:
         """Say what would stand first without the tasks that are named."""
@@ -322,13 +356,13 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
 
     def _like_reasons(self, neighbours: pd.DataFrame, standing: IntArray) -> tuple[str, ...]:
         """Name the tasks that decided between the first that stands and the next."""
-        named = decided_by(neighbours)
-        regret = self._table.regret[self.tasks_.get_indexer(named)][:, standing[:2]]
-        names = [self.names_[j] for j in standing[:2]]
+        named = self._named(neighbours)
+        first = standing[:2]
+        weights = neighbours["weight"].to_numpy()[neighbours.index.get_indexer(self.tasks_[named])]
         return tuple(
-            f"like {task} (weight {neighbours['weight'][task]:.2f}), where "
-            + ", ".join(f"{name} had a regret of {value:.2f}" for name, value in zip(names, row, strict=True))
-            for task, row in zip(named, regret, strict=True)
+            f"like {task} (weight {weight:.2f}), where "
+            + ", ".join(f"{self.names_[j]} had a regret of {self._table.regret[place, j]:.2f}" for j in first)
+            for task, place, weight in zip(self.tasks_[named], named, weights, strict=True)
         )
 
     def _standing(self, expected: FloatArray, pool: IntArray, min_coverage: float) -> IntArray:
@@ -343,8 +377,10 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
 
 def decided_by(neighbours: pd.DataFrame) -> pd.Index[str]:
     """Give the tasks with the largest lead; the nearest where none has one, as nothing tells the first two apart."""
-    ahead = neighbours.index[neighbours["lead"] > 0]
-    return neighbours["lead"][ahead].nlargest(N_NAMED).index if len(ahead) else neighbours.index[:N_NAMED]
+    lead = neighbours["lead"].to_numpy()
+    largest = np.argsort(-lead, kind="stable")[:N_NAMED]
+    largest = largest[lead[largest] > 0]
+    return neighbours.index[largest] if len(largest) else neighbours.index[:N_NAMED]
 
 
 def _described(strategies: list[Strategy]) -> pd.DataFrame:

@@ -6,11 +6,9 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from sklearn import config_context
-from sklearn.tree import ExtraTreeRegressor
 
 from metafit.learners.table import FloatArray
-from metafit.learners.trees import Trees
+from metafit.learners.trees import Trees, forest_seeds, grown
 
 
 class Duels:
@@ -18,7 +16,8 @@ class Duels:
 
     A task counts in a duel what a wrong choice costs on it. The stake of a duel is the mean cost over the tasks on
     which both were attempted; a forest says which share of it falls to the first. No forest is grown where one
-    strategy is never the worse one.
+    strategy is never the worse one. The trees are those of an extra-trees classifier but for ties: Gini's impurity of
+    two shares is twice their variance, so that trees of regression make the same splits.
 
     Parameters
     ----------
@@ -28,6 +27,8 @@ class Duels:
         NaN for a hole.
     n_trees, min_tasks, random_state : int
         Of each forest.
+    max_features : float or "sqrt"
+        Columns that compete for a split.
 
     Examples
     --------
@@ -38,13 +39,21 @@ class Duels:
     """
 
     def __init__(
-        self, known: FloatArray, regret: FloatArray, *, n_trees: int, min_tasks: int, random_state: int
+        self,
+        known: FloatArray,
+        regret: FloatArray,
+        *,
+        n_trees: int,
+        min_tasks: int,
+        random_state: int,
+        max_features: float | str = 1.0,
     ) -> None:
         self._n_trees = n_trees
         n_strategies = regret.shape[1]
         self._settled = np.zeros((n_strategies, n_strategies))
         pairs: list[tuple[int, int, float]] = []
-        grown: list[Any] = []
+        trees: list[Any] = []
+        seeds = forest_seeds(n_trees, random_state)
         for first, second in combinations(range(n_strategies), 2):
             difference = regret[:, first] - regret[:, second]
             there = np.abs(np.nan_to_num(difference)) > 0
@@ -55,12 +64,14 @@ class Duels:
             if worse.all() or not worse.any():
                 self._settled[first, second] = stake if worse.all() else -stake
                 continue
-            grown += _forest(known[there], worse.astype(float), cost, n_trees, min_tasks, random_state)
+            trees += grown(
+                known[there], worse.astype(float), cost, min_rows=min_tasks, max_features=max_features, seeds=seeds
+            )
             pairs.append((first, second, stake))
         self._first, self._second = (np.array([pair[side] for pair in pairs], dtype=np.intp) for side in (0, 1))
         self._stakes = np.array([stake for *_, stake in pairs])
-        self._trees = Trees(grown) if grown else None
-        self._worse = np.concatenate([np.empty(0), *(tree.tree_.value[:, 0, 0] for tree in grown)])
+        self._trees = Trees(trees) if trees else None
+        self._worse = np.concatenate([np.empty(0), *(tree.tree_.value[:, 0, 0] for tree in trees)])
 
     def differences(self, rows: FloatArray) -> FloatArray:
         """Give the expected regret of each strategy less that of each other: (n_rows, n_strategies, n_strategies)."""
@@ -69,22 +80,3 @@ class Duels:
             shares = self._worse[self._trees.leaves(rows)].reshape(len(rows), -1, self._n_trees).mean(axis=2)
             upper[:, self._first, self._second] = (2 * shares - 1) * self._stakes
         return upper - upper.transpose(0, 2, 1)
-
-
-def _forest(
-    known: FloatArray, worse: FloatArray, cost: FloatArray, n_trees: int, min_tasks: int, random_state: int
-) -> list[ExtraTreeRegressor]:
-    """Grow the trees of an extra-trees classifier of two classes.
-
-    Gini's impurity of shares is twice their variance, so that trees of regression make the same splits; growing them
-    one by one spares what a forest checks and copies for each tree, which takes longer than to grow them.
-    """
-    rows = np.asarray(known, dtype=np.float32)
-    seeds = np.random.RandomState(random_state).randint(np.iinfo(np.int32).max, size=n_trees)  # as in a forest
-    with config_context(skip_parameter_validation=True, assume_finite=True):
-        return [
-            ExtraTreeRegressor(max_features="sqrt", min_samples_leaf=min_tasks, random_state=int(seed)).fit(
-                rows, worse, cost, check_input=False
-            )
-            for seed in seeds
-        ]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.ensemble import ExtraTreesRegressor
 
 from metafit.learners.table import FloatArray, IntArray
-from metafit.learners.trees import Trees
+from metafit.learners.trees import Trees, forest_seeds, grown
 
 
 class LeafWeights:
@@ -49,17 +48,19 @@ class LeafWeights:
         max_features: float = 1.0,
         bootstrap: bool = False,
     ) -> None:
-        forest = ExtraTreesRegressor(
-            n_trees,
-            min_samples_leaf=min_rows,
+        seeds = forest_seeds(n_trees, random_state)
+        drawn = _drawn(len(known), seeds) if bootstrap else None
+        trees = grown(
+            known,
+            targets[:, 0] if targets.shape[1] == 1 else targets,
+            drawn,
+            min_rows=min_rows,
             max_features=max_features,
-            bootstrap=bootstrap,
-            random_state=random_state,
-        ).fit(known, targets[:, 0] if targets.shape[1] == 1 else targets)
-        self._trees = Trees(forest.estimators_)
+            seeds=seeds,
+        )
+        self._trees = Trees(trees)
         self._leaves = self._trees.leaves(known)
-        drawn = [np.bincount(rows, minlength=len(known)) for rows in forest.estimators_samples_] if bootstrap else []
-        self._counts = np.array(drawn, dtype=float).T if bootstrap else np.ones(self._leaves.shape)
+        self._counts = np.ones(self._leaves.shape) if drawn is None else drawn
         self._shares = self._shared_out()
 
     def _shared_out(self) -> csr_array:
@@ -87,6 +88,23 @@ class LeafWeights:
         starts = np.arange(len(leaves) + 1) * leaves.shape[1]
         reached = csr_array((votes.ravel(), leaves.ravel(), starts), shape=(len(leaves), self._shares.shape[0]))
         return np.asarray((reached @ self._shares).toarray())
+
+
+def third(n_columns: int) -> float:
+    """Give the share of the columns that compete for a split: a third, but ten where there are as many.
+
+    Examples
+    --------
+    >>> third(60), third(20), third(4)
+    (0.3333333333333333, 0.5, 1.0)
+    """
+    return min(max(1 / 3, 10 / max(n_columns, 1)), 1.0)
+
+
+def _drawn(n_rows: int, seeds: IntArray) -> FloatArray:
+    """Draw rows with replacement for each tree, as a forest of scikit-learn does: counts, (n_rows, n_trees)."""
+    draws = (np.random.RandomState(seed).randint(0, n_rows, n_rows, dtype=np.int32) for seed in seeds)
+    return np.array([np.bincount(draw, minlength=n_rows) for draw in draws], dtype=float).T
 
 
 def principal(targets: FloatArray, n_components: int) -> FloatArray:

@@ -59,7 +59,7 @@ class Pairwise(BaseLearner):
         self,
         n_candidates: int = 16,
         n_trees: int = 100,
-        min_tasks: int = 1,
+        min_tasks: int = 2,
         min_coverage: float = 0.8,
         random_state: int = 0,
     ) -> None:

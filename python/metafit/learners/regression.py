@@ -11,22 +11,22 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from metafit.learners.base import Advice
-from metafit.learners.leaf_weights import LeafWeights, principal
+from metafit.learners.leaf_weights import LeafWeights, third
 from metafit.learners.like_strategies import LikeStrategies
 from metafit.learners.meta_features import MetaFeatures
-from metafit.learners.table import FloatArray, IntArray, RegretTable
+from metafit.learners.table import FloatArray, IntArray, RegretTable, greedy
 from metafit.learners.weighted_tasks import WeightedTasks
 from metafit.scores import Scores
 
-# targets that trees are grown on: more strategies are told apart by their first principal components
-MOST_TARGETS = 16
+# strategies whose regrets trees are grown on, at most
+N_TARGETS = 8
 
 
 class Regression(WeightedTasks):
     """Rank by the regret that extremely randomised trees predict for each strategy from the description.
 
-    The trees predict the regrets of all strategies at once. A tree's prediction is a mean over the training tasks of
-    one leaf, so that of the forest is a weighted mean over training tasks; under these weights the spread of a
+    The trees predict the regrets of several strategies at once. A tree's prediction is a mean over the training tasks
+    of one leaf, so that of the forest is a weighted mean over training tasks; under these weights the spread of a
     strategy's regrets is its uncertainty, and the first `size` strategies are a greedy portfolio (see `Portfolio`).
     The rest follow by expected regret.
 
@@ -55,8 +55,9 @@ class Regression(WeightedTasks):
 
     Notes
     -----
-    Of more than 16 strategies the trees are grown on 16 principal components of the regrets, which is what splits by
-    the sum of squares over all strategies hardly notice; the means in the leaves are those of the strategies.
+    The trees are grown on the regrets of the first 8 strategies of a greedy portfolio: splits that tell apart what
+    nobody would pick cost accuracy. The means in the leaves are those of all. A third of the meta-features, drawn
+    anew, competes for each split, or ten of them where there are as many.
 
     A missing meta-feature takes the median of the training tasks, and a further column says that it was missing. A
     hole is filled with the strategy's mean regret while trees grow and counts nothing afterwards. Without descriptions
@@ -64,7 +65,8 @@ class Regression(WeightedTasks):
     meta-feature is known, unless training tasks were described as blankly.
 
     Geurts, Ernst and Wehenkel (2006), Extremely randomized trees, Mach. Learn. 63; Lin and Jeon (2006), Random forests
-    and adaptive nearest neighbors, JASA 101, for the weights.
+    and adaptive nearest neighbors, JASA 101, for the weights; Breiman (2001), Random forests, Mach. Learn. 45, for the
+    third.
 
     Examples
     --------
@@ -148,14 +150,18 @@ class Regression(WeightedTasks):
         return replace(advice, reasons=(*advice.reasons, reason))
 
     def _compare(self, features: MetaFeatures) -> None:
-        attempted = self.regret_[:, self.coverage_ > 0]
-        filled = np.where(np.isnan(attempted), np.nanmean(attempted, axis=0), attempted)
+        standing = self._standing(self.mean_regret_, np.flatnonzero(self.coverage_ > 0), self.min_coverage)
+        picks, _ = greedy(self._table, N_TARGETS, columns=standing, min_coverage=self.min_coverage)
+        targets = self.regret_[:, np.sort(picks)]
+        filled = np.where(np.isnan(targets), np.nanmean(targets, axis=0), targets)
+        known = features.complete(features.known)
         self._by_name = np.argsort(self.tasks_)  # the same tasks grow the same trees, whatever order they came in
         self._like = LeafWeights(
-            features.complete(features.known)[self._by_name],
-            principal(filled[self._by_name], MOST_TARGETS),
+            known[self._by_name],
+            filled[self._by_name],
             n_trees=self.n_trees,
             min_rows=self.min_tasks,
+            max_features=third(known.shape[1]),
             random_state=self.random_state,
         )
 

@@ -199,6 +199,7 @@ class Runtimes(BaseEstimator):  # type: ignore[misc]
             self._seconds[:, present],
             n_trees=_DUEL_TREES,
             min_tasks=_DUEL_TASKS,
+            max_features="sqrt",
             random_state=self.random_state,
         )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from metafit.learners.base import Advice, BaseLearner, decided_by
+from metafit.learners.base import Advice, BaseLearner, Opinion
 from metafit.learners.factors import Factorization
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.pairwise import Pairwise
@@ -105,7 +106,7 @@ class Stack(BaseLearner):
             learners: Sequence[BaseLearner] = (
                 # the stack picks what complements the first strategy, they need not
                 Regression(size=1, random_state=seed),
-                Pairwise(n_candidates=8, n_trees=20, random_state=seed),
+                Pairwise(n_candidates=8, n_trees=10, random_state=seed),
             )
         else:
             learners = self.learners
@@ -119,8 +120,8 @@ class Stack(BaseLearner):
         if self.n_folds < 2:
             raise ValueError(f"n_folds={self.n_folds!r}: at least 2")
         self._fallback = Portfolio(self.size, self.min_coverage).fit(scores, descriptions)
-        self._prober = Factorization(size=self.size, min_coverage=self.min_coverage, random_state=self.random_state)
-        self._prober.fit(scores, descriptions)
+        self.__dict__.pop("_prober", None)
+        self._known = scores, descriptions
         members = self._members()
         self.validation_ = self._validated(members, scores, descriptions)
         self.chosen_ = self._choice()
@@ -128,6 +129,12 @@ class Stack(BaseLearner):
         using = list(members) if self.chosen_ == MEAN else [name for name in members if name == self.chosen_]
         self._using = [members[name].fit(scores, descriptions) for name in using]
         self._infer()
+
+    @cached_property
+    def _prober(self) -> Factorization:
+        """Fitted when it is first asked: often nothing is observed."""
+        prober = Factorization(size=self.size, min_coverage=self.min_coverage, random_state=self.random_state)
+        return prober.fit(*self._known)
 
     def infers(self, observed: bool = False) -> bool:
         """Say whether strategies that were never attempted are ranked: not after losses, which are the prober's."""
@@ -190,18 +197,25 @@ class Stack(BaseLearner):
             return self._abstain(pool)
         return self._pooled([part for part in parts if not part.fallback], pool)
 
-    def _asked(self, learner: BaseLearner, description: pd.Series[Any] | None, pool: IntArray) -> Advice:
+    def _asked(self, learner: BaseLearner, description: pd.Series[Any] | None, pool: IntArray) -> Opinion:
         """Ask one learner, who may not have heard of the last strategies."""
         n_known = len(learner.strategies_)
-        advice = learner._advise(description, pool[pool < n_known], np.empty(0, dtype=np.intp))
+        opinion = learner._opinion(description, pool[pool < n_known])
         nothing = np.full(len(self.strategies_) - n_known, np.nan)
-        return replace(advice, expected=np.append(advice.expected, nothing), std=np.append(advice.std, nothing))
+        return replace(opinion, expected=np.append(opinion.expected, nothing), std=np.append(opinion.std, nothing))
 
     def _abstain(self, pool: IntArray) -> Advice:
         known = pool < len(self._fallback.strategies_)
-        advice = self._asked(self._fallback, None, pool)
-        order = np.append(advice.order, pool[~known])
-        return replace(advice, order=order, reasons=(self._why(), *advice.reasons), fallback=True)
+        advice = self._fallback._advise(None, pool[known], np.empty(0, dtype=np.intp))
+        nothing = np.full(len(self.strategies_) - len(advice.expected), np.nan)
+        return replace(
+            advice,
+            order=np.append(advice.order, pool[~known]),
+            expected=np.append(advice.expected, nothing),
+            std=np.append(advice.std, nothing),
+            reasons=(self._why(), *advice.reasons),
+            fallback=True,
+        )
 
     def _why(self) -> str:
         """Say why the ranking is that of the portfolio."""
@@ -215,13 +229,13 @@ class Stack(BaseLearner):
             f"{best['gain']:.3f} +- {best['error']:.3f} over the single best, too little to be relied on"
         )
 
-    def _pooled(self, parts: list[Advice], pool: IntArray) -> Advice:
+    def _pooled(self, parts: list[Opinion], pool: IntArray) -> Advice:
         means = np.array([part.expected for part in parts])
         expected = _mean_of_known(means)
         spread = np.array([part.std**2 for part in parts]) + (means - expected) ** 2
         std = np.sqrt(_mean_of_known(spread))
         standing = self._standing(expected, pool, self.min_coverage)
-        weights = [self._weights_of(part) for part in parts if part.neighbours is not None]
+        weights = [part.weights / part.weights.sum() for part in parts if part.weights is not None]
         n_tasks = len(self.tasks_)
         pooled = np.mean(weights, axis=0) if weights else np.full(n_tasks, 1 / n_tasks)
         order = self._complemented(standing, pooled)
@@ -247,21 +261,12 @@ class Stack(BaseLearner):
         )
         return members_first([*standing[:1].tolist(), *picks], standing)
 
-    def _weights_of(self, part: Advice) -> FloatArray:
-        """Give the weight of each training task, their sum being 1."""
-        assert part.neighbours is not None
-        weights = np.zeros(len(self.tasks_))
-        weights[self.tasks_.get_indexer(part.neighbours.index)] = part.neighbours["weight"]
-        return np.asarray(weights / weights.sum())
-
-    def _what_if(self, parts: list[Advice], standing: IntArray, deciding: pd.DataFrame) -> tuple[str, ...]:
+    def _what_if(self, parts: list[Opinion], standing: IntArray, deciding: pd.DataFrame) -> tuple[str, ...]:
         """Say what would stand first without the tasks that are named, where learners weigh tasks."""
-        named = decided_by(deciding)
+        named = self._named(deciding)
         if not len(standing) or len(deciding) <= len(named):
             return ()
-        means = [
-            part.expected if part.neighbours is None else self._without(self._weights_of(part), named) for part in parts
-        ]
+        means = [part.expected if part.weights is None else self._without(part.weights, named) for part in parts]
         instead = self._standing(_mean_of_known(np.array(means)), standing, self.min_coverage)[0]
         return (self._counterfactual(standing[0], instead, len(named)),)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metafit.learners.base import Advice, BaseLearner, decided_by
+from metafit.learners.base import Advice, BaseLearner, Opinion
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.portfolio import members_first
 from metafit.learners.table import FloatArray, IntArray, greedy
@@ -55,6 +55,11 @@ class WeightedTasks(BaseLearner):
             weights[told] = self._weights(rows[told])
         return self._table.means(weights)
 
+    def _opinion(self, description: pd.Series[Any] | None, pool: IntArray) -> Opinion:
+        values = None if self._features is None else self._features.values(description)
+        weights = np.ones(len(self.tasks_)) if values is None else self._weights(values[None])[0]
+        return Opinion(*self._moments(weights), weights, fallback=values is None)
+
     def _advise(self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray) -> Advice:
         n_tasks = len(self.tasks_)
         values = None if self._features is None else self._features.values(description)
@@ -70,8 +75,8 @@ class WeightedTasks(BaseLearner):
 
     def _what_if(self, weights: FloatArray, neighbours: pd.DataFrame, standing: IntArray) -> tuple[str, ...]:
         """Say what would stand first without the tasks that are named."""
-        named = decided_by(neighbours)
-        if not len(standing) or not (weights[~self.tasks_.isin(named)] > 0).any():
+        named = self._named(neighbours)
+        if not len(standing) or np.count_nonzero(weights) <= np.count_nonzero(weights[named]):
             return ()
         instead = self._standing(self._without(weights, named), np.sort(standing), self.min_coverage)[0]
         return (self._counterfactual(standing[0], instead, len(named)),)

@@ -7,6 +7,7 @@ from metafit.report.heat_map import HeatMapDisplay
 from metafit.report.regret_curve import RegretCurveDisplay
 from metafit.report.regret_distribution import RegretDistributionDisplay
 from metafit.report.summary import summary_page, write_report
+from metafit.report.training_tasks import TrainingTasksDisplay
 from metafit.report.win_rates import WinRateDisplay
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "HeatMapDisplay",
     "RegretCurveDisplay",
     "RegretDistributionDisplay",
+    "TrainingTasksDisplay",
     "WinRateDisplay",
     "summary_page",
     "write_report",

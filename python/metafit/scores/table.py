@@ -21,13 +21,11 @@ from typing import Any, Literal
 
 import narwhals.stable.v2 as nw
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from metafit.scores.aslib import Scenario
+from metafit.scores.cells import Cells
 from metafit.scores.checks import (
-    FAILURES,
-    STATUSES,
     canonical,
     check_in,
     described,
@@ -39,10 +37,8 @@ from metafit.scores.checks import (
     union,
     with_defaults,
 )
-from metafit.scores.figures import FloatArray, IntArray, mean_of_means, normalized_regret, worst_of
+from metafit.scores.figures import FloatArray, normalized_regret
 from metafit.scores.files import read_folder, write_folder
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Scores:
@@ -277,10 +273,14 @@ class Scores:
     def __repr__(self) -> str:
         size = f"{_count(len(self.tasks), 'task')} x {len(self.strategies)} strategies"
         holes = 1 - self.attempted().to_numpy().mean() if len(self.cells) else 1.0
-        failures = _count(int(self._is_failure().sum()), "failure")
+        failures = _count(int(self._cells.is_failure.sum()), "failure")
         return f"Scores: {size}, {_count(len(self.seeds), 'seed')}, {holes:.1%} holes, {failures}"
 
     # ---------------------------------------------------------------- figures
+
+    @cached_property
+    def _cells(self) -> Cells:
+        return Cells(self.cells, self.tasks.index, self.strategies.index, self.failure_loss)
 
     @property
     def seeds(self) -> list[int]:
@@ -327,8 +327,8 @@ class Scores:
             If there is no such column, seed or fold.
         """
         check_in(self.cells, metric, seed, fold)
-        use = self._is_attempt() & self._at("seed", seed) & self._at("fold", fold)
-        return self._aggregate(self._values(metric, tied_last), use)
+        use = self._cells.is_attempt & self._cells.at("seed", seed) & self._cells.at("fold", fold)
+        return self._cells.aggregate(self._cells.values(metric, tied_last), use)
 
     def regret(self, seed: int | None = None, *, normalized: bool = True) -> pd.DataFrame:
         """Compare each cell with the best of its task, failures tied last, holes NaN.
@@ -356,7 +356,7 @@ class Scores:
     def _loss_and_best(self, seed: int | None) -> tuple[pd.DataFrame, FloatArray]:
         if seed not in self._known:  # every learner asks for the same
             loss = self.matrix(seed=seed, tied_last=True)
-            worked = self._aggregate(np.ones(len(self.cells)), self._is("ok") & self._at("seed", seed)).notna()
+            worked = self._cells.any(self._cells.is_("ok"), seed)
             lowest = loss.where(worked).min(axis=1).fillna(self.failure_loss)
             self._known[seed] = loss, lowest.to_numpy()
         return self._known[seed]
@@ -367,11 +367,11 @@ class Scores:
 
     def attempted(self, seed: int | None = None) -> pd.DataFrame:
         """Say of each (task, strategy) whether any fold was attempted; False is a hole."""
-        return self._aggregate(np.ones(len(self.cells)), self._is_attempt() & self._at("seed", seed)).notna()
+        return self._cells.any(self._cells.is_attempt, seed)
 
     def failed(self, seed: int | None = None) -> pd.DataFrame:
         """Say of each (task, strategy) whether any attempted fold failed, timed out or did not converge."""
-        return self._aggregate(np.ones(len(self.cells)), self._is_failure() & self._at("seed", seed)).notna()
+        return self._cells.any(self._cells.is_failure, seed)
 
     def coverage(self) -> pd.Series[float]:
         """Give the share of the tasks on which each strategy was attempted."""
@@ -466,7 +466,7 @@ class Scores:
             If there is no such seed.
         """
         check_in(self.cells, "loss", seed, None)
-        return self._copy(self.cells[self._at("seed", seed)], self.tasks, self.strategies)
+        return self._copy(self.cells[self._cells.at("seed", seed)], self.tasks, self.strategies)
 
     def _part(self, tasks: pd.DataFrame | None = None, strategies: pd.DataFrame | None = None) -> Scores:
         tasks = self.tasks if tasks is None else tasks
@@ -484,62 +484,6 @@ class Scores:
         for column, index in (("task", tasks.index), ("strategy", strategies.index)):
             part.cells[column] = part.cells[column].cat.set_categories(index)
         return part
-
-    # ---------------------------------------------------------------- how figures are made
-
-    @cached_property
-    def _status(self) -> IntArray:
-        return np.asarray(self.cells["status"].cat.codes)
-
-    def _is(self, *statuses: str) -> BoolArray:
-        return np.isin(self._status, [STATUSES.index(status) for status in statuses])
-
-    def _is_failure(self) -> BoolArray:
-        return self._is(*FAILURES)
-
-    def _is_attempt(self) -> BoolArray:
-        return ~self._is("not_applicable")
-
-    def _at(self, column: str, value: int | None) -> BoolArray:
-        if value is None:
-            return np.ones(len(self.cells), dtype=bool)
-        return np.asarray(self.cells[column] == value)
-
-    def _codes(self, column: str) -> IntArray:
-        return np.asarray(self.cells[column].cat.codes, dtype=np.int64)
-
-    @cached_property
-    def _fold_codes(self) -> IntArray:
-        """Number the (task, seed, fold) that there are; what ran on one of them saw the same rows."""
-        seed, seeds = pd.factorize(self.cells["seed"])
-        fold, folds = pd.factorize(self.cells["fold"])
-        key = (self._codes("task") * len(seeds) + seed) * len(folds) + fold
-        return np.asarray(pd.factorize(key)[0])
-
-    def _values(self, metric: str, tied_last: bool) -> FloatArray:
-        values = self.cells[metric].to_numpy(dtype=float)
-        failure = self._is_failure()
-        if not failure.any():
-            return values
-        if metric == "loss":
-            values = np.where(failure, self.failure_loss, values)
-            return np.where(failure, np.fmax(values, self._worst(values)), values) if tied_last else values
-        if metric.endswith("_score"):
-            return np.where(failure, -self._worst(-values), values)
-        if metric.endswith(("_loss", "_error")):
-            return np.where(failure, self._worst(values), values)
-        return values
-
-    def _worst(self, values: FloatArray) -> FloatArray:
-        """Give for each row the worst value that worked on its (task, seed, fold); NaN where nothing did."""
-        return worst_of(self._fold_codes, values, self._is("ok") & ~np.isnan(values))
-
-    def _aggregate(self, values: FloatArray, use: BoolArray) -> pd.DataFrame:
-        use = use & ~np.isnan(values)
-        shape = len(self.tasks), len(self.strategies)
-        cell = self._codes("task")[use] * shape[1] + self._codes("strategy")[use]
-        means = mean_of_means(cell, self.cells["seed"].to_numpy()[use], values[use], shape[0] * shape[1])
-        return pd.DataFrame(means.reshape(shape), index=self.tasks.index, columns=self.strategies.index)
 
 
 def _count(n: int, noun: str) -> str:

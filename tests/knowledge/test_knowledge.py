@@ -197,6 +197,13 @@ class TestLikeness:
         assert not Likeness.of(descriptions.iloc[3], Neighbourhood.of(descriptions)).is_unlike
         assert Likeness.of(descriptions.iloc[3] + [9, -9, 9], Neighbourhood.of(descriptions)).is_unlike
 
+    def test_what_a_description_lacks_is_left_out(self, descriptions):
+        known = Neighbourhood.of(descriptions)
+        part = descriptions.iloc[3].drop("b")
+        assert Likeness.of(part, known) == Likeness.of(part, Neighbourhood.of(descriptions[["a", "c"]]))
+        nothing = Likeness.of(pd.Series({"z": 1.0}), known)
+        assert (nothing.distance, nothing.is_unlike) == (0.0, False)
+
     def test_few_tasks_say_nothing(self, descriptions):
         assert not Likeness.of(descriptions.iloc[3] + 99, Neighbourhood.of(descriptions[:19])).is_unlike
 

@@ -18,7 +18,7 @@ from metafit.learners import (
     Stack,
     default,
 )
-from metafit.testing import check_learner, learner_checks
+from metafit.testing import check_learner, learner_checks, make_scores
 
 
 @pytest.mark.parametrize("check", learner_checks(), ids=lambda check: check.__name__)
@@ -32,6 +32,19 @@ def small(learner):
     if isinstance(learner, Stack):
         return learner.set_params(learners=[Regression(n_trees=5), NearestTasks()], n_folds=2)
     return learner.set_params(n_trees=5) if "n_trees" in learner.get_params() else learner
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_an_opinion_is_that_of_the_advice(name):
+    scores, about = make_scores(40, 8, holes=0.1, random_state=2)
+    learner = small(REGISTRY[name]()).fit(scores, about)
+    pool, nothing = np.arange(8), np.empty(0, dtype=int)
+    for description in (about.iloc[0], None):
+        opinion = learner._opinion(description, pool)
+        advice = learner._advise_observed(description, pool, nothing, np.empty(0))
+        np.testing.assert_allclose(opinion.expected, advice.expected)
+        np.testing.assert_allclose(opinion.std, advice.std)
+        assert opinion.fallback == advice.fallback
 
 
 def test_the_default_is_registered():

@@ -229,6 +229,7 @@ def two_kinds_of_task(n_tasks=60, n_strategies=4, seed=0):
     return scores, pd.DataFrame({"x": x, "noise": rng.normal(size=n_tasks)}, index=names)
 
 
+# leaves of one task: where the best strategy changes at a point, larger ones blur what is expected
 @pytest.mark.parametrize("learner", [Regression(n_trees=50), Pairwise(n_trees=50, min_tasks=1)])
 def test_trees_learn_which_description_decides(learner):
     scores, about = two_kinds_of_task()

@@ -196,17 +196,32 @@ def test_half_of_the_cells_missing_does_no_harm():
     assert len(stack.rank(about.iloc[0])) == 10
 
 
-@pytest.mark.parametrize("member", [Factorization(), GaussianProcess(), Portfolio()])
-def test_any_learner_can_be_a_member(member):
+@pytest.mark.parametrize("member", [Factorization(), GaussianProcess(), Portfolio(), small()])
+def test_any_learner_can_be_a_member(member, monkeypatch):
+    monkeypatch.setattr(Stack, "_choice", lambda stack: "mean")
     scores, about = make_scores(60, 6, random_state=3)
-    stack = Stack([Regression(n_trees=15), member], n_errors=-9.0).fit(scores, about)
-    assert not stack.abstains_
-    ranking = stack.rank(about.iloc[7])
-    assert sorted(ranking) == sorted(scores.strategies.index)
-    if stack.chosen_ == "mean" and not isinstance(member, Portfolio):  # who falls back has no say in the mean
-        expected = [one.rank(about.iloc[7]).to_frame()["expected_loss"] for one in stack._using]
-        wanted = (expected[0] + expected[1].reindex(expected[0].index)) / 2
-        pd.testing.assert_series_equal(ranking.to_frame()["expected_loss"].sort_index(), wanted.sort_index())
+    regression = Regression(n_trees=15)
+    ranking = Stack([regression, member]).fit(scores, about).rank(about.iloc[7])
+    alone = [one.fit(scores, about).rank(about.iloc[7]) for one in (regression, member)]
+    wanted = sum(one.to_frame()["expected_loss"].sort_index() for one in alone) / 2
+    pd.testing.assert_series_equal(ranking.to_frame()["expected_loss"].sort_index(), wanted)
+    assert ranking[0] == wanted.idxmin()
+    assert any("without these" in reason for reason in ranking.reasons)
+
+
+def test_without_a_mean_over_tasks_nothing_is_said_of_their_absence():
+    scores, about = make_scores(60, 6, random_state=3)
+    ranking = Stack([GaussianProcess()], n_errors=-9.0).fit(scores, about).rank(about.iloc[7])
+    assert not ranking.fallback
+    assert not any("without these" in reason for reason in ranking.reasons)
+
+
+def test_no_candidates_no_reasons():
+    scores, about = make_scores(60, 6, random_state=3)
+    for learner in (Regression(n_trees=15), small()):
+        ranking = learner.fit(scores, about).rank(about.iloc[7], candidates=[])
+        assert len(ranking) == 0
+        assert not any("where" in reason for reason in ranking.reasons)
 
 
 def test_one_fold_is_no_validation():

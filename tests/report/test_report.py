@@ -122,9 +122,14 @@ def test_training_tasks_draws_every_way_of_every_learner(measured):
     scores, descriptions = make_scores(16, 4, n_families=8)
     learners = {"portfolio": Portfolio(2), "nearest_tasks": NearestTasks(4)}
     curve = by_training_tasks(learners, scores, descriptions, sizes=(4, 8), n_draws=1)
-    display = TrainingTasksDisplay.from_curve(curve)
-    panels = display.figure_.axes
+    fewer = curve[(curve["n_train"] == 4) & (curve["learner"] != "noise_ceiling")].assign(kind="classification")
+    display = TrainingTasksDisplay.from_curve(pd.concat([fewer, curve]))
+    lower, panels = display.figure_.axes[:2], display.figure_.axes[2:]
     assert [panel.get_title(loc="left") for panel in panels] == ["portfolio, regression", "nearest tasks, regression"]
+    assert lower[0].get_title(loc="left") == "portfolio, classification"
+    assert [text.get_text() for text in panels[0].get_xticklabels()] == ["4", "8"]
+    names = {text.get_text() for text in display.figure_.legends[0].get_texts()}
+    assert names == {"random", "diverse", "nearest", "single best", "noise ceiling"}
     near = curve[(curve["learner"] == "nearest_tasks") & (curve["how"] == "diverse")]
     drawn = [container for container in panels[1].containers if container.get_label() == "diverse"]
     heights = np.asarray(drawn[0].lines[0].get_ydata(), dtype=float)

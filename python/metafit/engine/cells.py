@@ -1,4 +1,4 @@
-"""Cells one by one: paths of fits on splits of tables, all in one call of the core, a result for each."""
+"""Paths of fits on splits of tables in one call of the core, a result for each; or ridge on every column subset."""
 
 from __future__ import annotations
 

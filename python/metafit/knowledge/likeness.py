@@ -28,16 +28,17 @@ class Neighbourhood:
 
     Attributes
     ----------
-    tasks : Index of str
+    descriptions : DataFrame
+        Index task, columns meta-features.
     scales : Scales
-        Of their meta-features.
+        Of the meta-features.
     points : ndarray of shape (n_tasks, n_columns)
         Standardised.
     limit : float
         The 99% quantile of the distances from each task to the nearest other one; infinite with fewer than 20.
     """
 
-    tasks: pd.Index[str]
+    descriptions: pd.DataFrame
     scales: Scales
     points: Floats
     limit: float
@@ -47,10 +48,14 @@ class Neighbourhood:
         """Measure the distances between described tasks."""
         scales = Scales.of(descriptions)
         points = scales.apply(descriptions).to_numpy()
-        few = len(points) < LEAST_TASKS
-        return cls(
-            descriptions.index, scales, points, np.inf if few else float(np.quantile(_to_the_nearest(points), QUANTILE))
-        )
+        few = len(points) < LEAST_TASKS or not points.shape[1]
+        limit = np.inf if few else float(np.quantile(_to_the_nearest(points), QUANTILE))
+        return cls(descriptions, scales, points, limit)
+
+    def told_by(self, description: pd.Series[float]) -> Neighbourhood:
+        """Leave out the meta-features that a description lacks."""
+        told = self.descriptions.columns.isin(description.index)
+        return self if told.all() else Neighbourhood.of(self.descriptions.loc[:, told])
 
 
 @dataclass(frozen=True)
@@ -84,10 +89,11 @@ class Likeness:
 
     @classmethod
     def of(cls, description: pd.Series[float], known: Neighbourhood) -> Self:
-        """Compare a description with those of known tasks; what it lacks counts as the median."""
+        """Compare a description with those of known tasks, by the meta-features that it gives."""
+        known = known.told_by(description)
         point = known.scales.apply(description.to_frame().T.astype(float)).to_numpy()
-        gaps = cdist(point, known.points)[0]
-        return cls(str(known.tasks[int(gaps.argmin())]), float(gaps.min()), known.limit)
+        gaps = np.sqrt(((known.points - point) ** 2).sum(axis=1))
+        return cls(str(known.descriptions.index[int(gaps.argmin())]), float(gaps.min()), known.limit)
 
     @property
     def is_unlike(self) -> bool:

@@ -122,7 +122,7 @@ class Advice:
     gain: FloatArray | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Opinion:
     """What one learner expects of the strategies it knows, before any order is made of it or reason given.
 
@@ -130,14 +130,18 @@ class Opinion:
     ----------
     expected, std : ndarray of shape (n_strategies,)
     weights : ndarray of shape (n_tasks,) or None
-        Of the training tasks, if the expectation is a mean over these.
+        Of the training tasks, where it weighs them.
     fallback : bool
+        See `Ranking`.
+    is_mean : bool
+        The expectation is the mean over the training tasks under these weights: without some of them it is another.
     """
 
     expected: FloatArray
     std: FloatArray
     weights: FloatArray | None
     fallback: bool
+    is_mean: bool = False
 
 
 class BaseLearner(BaseEstimator):  # type: ignore[misc]
@@ -276,8 +280,8 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
             In the order of ``strategies_``; NaN where nothing is known.
         """
         check_is_fitted(self, "strategies_")
-        pool, nothing = np.arange(len(self.strategies_)), np.empty(0, dtype=np.intp)
-        rows = [self._advise_observed(row, pool, nothing, np.empty(0)).expected for _, row in descriptions.iterrows()]
+        pool = np.arange(len(self.strategies_))
+        rows = [self._opinion(row, pool).expected for _, row in descriptions.iterrows()]
         return np.array(rows).reshape(-1, len(pool))
 
     def infers(self, observed: bool = False) -> bool:
@@ -356,6 +360,8 @@ class BaseLearner(BaseEstimator):  # type: ignore[misc]
 
     def _like_reasons(self, neighbours: pd.DataFrame, standing: IntArray) -> tuple[str, ...]:
         """Name the tasks that decided between the first that stands and the next."""
+        if not len(standing):
+            return ()
         named = self._named(neighbours)
         first = standing[:2]
         weights = neighbours["weight"].to_numpy()[neighbours.index.get_indexer(self.tasks_[named])]

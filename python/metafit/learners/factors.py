@@ -10,7 +10,7 @@ import pandas as pd
 from metafit.learners.base import Advice, BaseLearner
 from metafit.learners.belief import Belief, Levels
 from metafit.learners.factor_model import CANDIDATES, FactorModel
-from metafit.learners.leaf_weights import LeafWeights, third
+from metafit.learners.leaf_weights import LeafWeights, competing
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.portfolio import members_first
 from metafit.learners.table import FloatArray, IntArray, greedy
@@ -77,7 +77,7 @@ class Factorization(BaseLearner):
         self,
         n_factors: int | Literal["auto"] = "auto",
         share: float = 0.5,
-        n_trees: int = 200,
+        n_trees: int = 100,
         min_tasks: int = 3,
         size: int = 16,
         min_coverage: float = 0.8,
@@ -114,7 +114,7 @@ class Factorization(BaseLearner):
             factors,
             n_trees=self.n_trees,
             min_rows=self.min_tasks,
-            max_features=third(known.shape[1]),
+            max_features=competing(known.shape[1]),
             bootstrap=True,
             random_state=self.random_state,
         )

@@ -90,12 +90,12 @@ class LeafWeights:
         return np.asarray((reached @ self._shares).toarray())
 
 
-def third(n_columns: int) -> float:
-    """Give the share of the columns that compete for a split: a third, but ten where there are as many.
+def competing(n_columns: int) -> float:
+    """Give the share of the columns that compete for a split: a third, but at least ten of them, all if they are fewer.
 
     Examples
     --------
-    >>> third(60), third(20), third(4)
+    >>> competing(60), competing(20), competing(4)
     (0.3333333333333333, 0.5, 1.0)
     """
     return min(max(1 / 3, 10 / max(n_columns, 1)), 1.0)
@@ -105,14 +105,3 @@ def _drawn(n_rows: int, seeds: IntArray) -> FloatArray:
     """Draw rows with replacement for each tree, as a forest of scikit-learn does: counts, (n_rows, n_trees)."""
     draws = (np.random.RandomState(seed).randint(0, n_rows, n_rows, dtype=np.int32) for seed in seeds)
     return np.array([np.bincount(draw, minlength=n_rows) for draw in draws], dtype=float).T
-
-
-def principal(targets: FloatArray, n_components: int) -> FloatArray:
-    """Give the first principal components where there are more columns than that.
-
-    Splits by the sum of squares over all columns hardly notice, and trees grow much faster.
-    """
-    if targets.shape[1] <= n_components:
-        return targets
-    u, singular, _ = np.linalg.svd(targets - targets.mean(axis=0), full_matrices=False)
-    return np.asarray(u[:, :n_components] * singular[:n_components])

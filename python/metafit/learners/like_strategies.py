@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from metafit.learners.leaf_weights import LeafWeights, principal
+from metafit.learners.leaf_weights import LeafWeights
 from metafit.learners.strategy_features import StrategyFeatures
 from metafit.learners.table import FloatArray, RegretTable
 
@@ -61,7 +61,7 @@ class LikeStrategies:
         filled = np.where(np.isnan(regret), np.nanmean(regret, axis=0), regret)
         like = LeafWeights(
             features.rows(strategies.iloc[attempted]),
-            principal(filled.T, _MOST_TARGETS),
+            _principal(filled.T, _MOST_TARGETS),
             n_trees=n_trees,
             min_rows=1,
             bootstrap=True,
@@ -83,3 +83,14 @@ def _means(regret: FloatArray, weights: FloatArray) -> FloatArray:
     there = ~np.isnan(regret)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(there, regret, 0.0) @ weights.T / (there @ weights.T))
+
+
+def _principal(targets: FloatArray, n_components: int) -> FloatArray:
+    """Give the first principal components where there are more columns than that.
+
+    Trees grow much faster on them. The columns are tasks here, each of which counts: none is picked out.
+    """
+    if targets.shape[1] <= n_components:
+        return targets
+    u, singular, _ = np.linalg.svd(targets - targets.mean(axis=0), full_matrices=False)
+    return np.asarray(u[:, :n_components] * singular[:n_components])

@@ -28,7 +28,7 @@ class Pairwise(BaseLearner):
     n_candidates : int
         At least 2.
     n_trees, min_tasks : int
-        Of each forest, and training tasks that a leaf holds at least.
+        Of each forest, and training tasks that a leaf holds at least. All meta-features compete for each split.
     min_coverage : float
         See `Portfolio`.
     random_state : int

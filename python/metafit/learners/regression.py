@@ -1,4 +1,4 @@
-"""What did well on tasks like this one, where a forest that predicts the regret of each strategy says what like is."""
+"""What did well on tasks like this one, where a forest that predicts the regrets of a portfolio says what like is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from metafit.learners.base import Advice
-from metafit.learners.leaf_weights import LeafWeights, third
+from metafit.learners.leaf_weights import LeafWeights, competing
 from metafit.learners.like_strategies import LikeStrategies
 from metafit.learners.meta_features import MetaFeatures
 from metafit.learners.table import FloatArray, IntArray, RegretTable, greedy
@@ -23,12 +23,12 @@ N_TARGETS = 8
 
 
 class Regression(WeightedTasks):
-    """Rank by the regret that extremely randomised trees predict for each strategy from the description.
+    """Rank by the mean regrets in those leaves of extremely randomised trees that the description reaches.
 
-    The trees predict the regrets of several strategies at once. A tree's prediction is a mean over the training tasks
-    of one leaf, so that of the forest is a weighted mean over training tasks; under these weights the spread of a
-    strategy's regrets is its uncertainty, and the first `size` strategies are a greedy portfolio (see `Portfolio`).
-    The rest follow by expected regret.
+    The trees predict the regrets of the first strategies of a portfolio at once. A tree's prediction is a mean over the
+    training tasks of one leaf, so that of the forest is a weighted mean over training tasks, for any strategy; under
+    these weights the spread of its regrets is its uncertainty, and the first `size` strategies are a greedy portfolio
+    (see `Portfolio`). The rest follow by expected regret.
 
     A strategy that was never attempted is ranked, too, if strategies say what they are (``scores.strategies`` has their
     ``json``, or other columns of hyper-parameters): a second forest predicts, from the hyper-parameters, the regrets on
@@ -56,8 +56,8 @@ class Regression(WeightedTasks):
     Notes
     -----
     The trees are grown on the regrets of the first 8 strategies of a greedy portfolio: splits that tell apart what
-    nobody would pick cost accuracy. The means in the leaves are those of all. A third of the meta-features, drawn
-    anew, competes for each split, or ten of them where there are as many.
+    nobody would pick cost accuracy. The means in the leaves are those of all. For each split a third of the
+    meta-features compete, drawn anew, but at least ten, all if they are fewer.
 
     A missing meta-feature takes the median of the training tasks, and a further column says that it was missing. A
     hole is filled with the strategy's mean regret while trees grow and counts nothing afterwards. Without descriptions
@@ -161,7 +161,7 @@ class Regression(WeightedTasks):
             filled[self._by_name],
             n_trees=self.n_trees,
             min_rows=self.min_tasks,
-            max_features=third(known.shape[1]),
+            max_features=competing(known.shape[1]),
             random_state=self.random_state,
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class Stack(BaseLearner):
     Parameters
     ----------
     learners : sequence of BaseLearner, optional
-        By default a `Regression` and a `Pairwise` of 8 candidates.
+        By default a `Regression` of 200 trees and a `Pairwise` of 8 candidates and 10 trees a duel.
     n_folds : int
         At most, and at least 2.
     n_errors : float
@@ -105,7 +104,7 @@ class Stack(BaseLearner):
             seed = self.random_state
             learners: Sequence[BaseLearner] = (
                 # the stack picks what complements the first strategy, they need not
-                Regression(size=1, random_state=seed),
+                Regression(n_trees=200, size=1, random_state=seed),
                 Pairwise(n_candidates=8, n_trees=10, random_state=seed),
             )
         else:
@@ -120,8 +119,8 @@ class Stack(BaseLearner):
         if self.n_folds < 2:
             raise ValueError(f"n_folds={self.n_folds!r}: at least 2")
         self._fallback = Portfolio(self.size, self.min_coverage).fit(scores, descriptions)
-        self.__dict__.pop("_prober", None)
-        self._known = scores, descriptions
+        self._prober = Factorization(size=self.size, min_coverage=self.min_coverage, random_state=self.random_state)
+        self._prober.fit(scores, descriptions)
         members = self._members()
         self.validation_ = self._validated(members, scores, descriptions)
         self.chosen_ = self._choice()
@@ -129,12 +128,6 @@ class Stack(BaseLearner):
         using = list(members) if self.chosen_ == MEAN else [name for name in members if name == self.chosen_]
         self._using = [members[name].fit(scores, descriptions) for name in using]
         self._infer()
-
-    @cached_property
-    def _prober(self) -> Factorization:
-        """Fitted when it is first asked: often nothing is observed."""
-        prober = Factorization(size=self.size, min_coverage=self.min_coverage, random_state=self.random_state)
-        return prober.fit(*self._known)
 
     def infers(self, observed: bool = False) -> bool:
         """Say whether strategies that were never attempted are ranked: not after losses, which are the prober's."""
@@ -192,10 +185,20 @@ class Stack(BaseLearner):
     ) -> Advice:
         if len(tried):
             return self._prober._advise_observed(description, pool, tried, losses)
-        parts = [self._asked(learner, description, pool) for learner in self._using]
-        if all(part.fallback for part in parts):  # or there are none
-            return self._abstain(pool)
-        return self._pooled([part for part in parts if not part.fallback], pool)
+        parts = self._parts(description, pool)
+        return self._together(parts, pool) if parts else self._abstain(pool)
+
+    def _opinion(self, description: pd.Series[Any] | None, pool: IntArray) -> Opinion:
+        parts = self._parts(description, pool)
+        if not parts:
+            advice = self._abstain(pool)
+            return Opinion(advice.expected, advice.std, None, fallback=True)
+        return _mean_of(parts)
+
+    def _parts(self, description: pd.Series[Any] | None, pool: IntArray) -> list[Opinion]:
+        """Ask the learners in use; who falls back has no say."""
+        asked = (self._asked(learner, description, pool) for learner in self._using)
+        return [part for part in asked if not part.fallback]
 
     def _asked(self, learner: BaseLearner, description: pd.Series[Any] | None, pool: IntArray) -> Opinion:
         """Ask one learner, who may not have heard of the last strategies."""
@@ -229,25 +232,21 @@ class Stack(BaseLearner):
             f"{best['gain']:.3f} +- {best['error']:.3f} over the single best, too little to be relied on"
         )
 
-    def _pooled(self, parts: list[Opinion], pool: IntArray) -> Advice:
-        means = np.array([part.expected for part in parts])
-        expected = _mean_of_known(means)
-        spread = np.array([part.std**2 for part in parts]) + (means - expected) ** 2
-        std = np.sqrt(_mean_of_known(spread))
-        standing = self._standing(expected, pool, self.min_coverage)
-        weights = [part.weights / part.weights.sum() for part in parts if part.weights is not None]
+    def _together(self, parts: list[Opinion], pool: IntArray) -> Advice:
+        mean = _mean_of(parts)
+        standing = self._standing(mean.expected, pool, self.min_coverage)
         n_tasks = len(self.tasks_)
-        pooled = np.mean(weights, axis=0) if weights else np.full(n_tasks, 1 / n_tasks)
-        order = self._complemented(standing, pooled)
-        if not weights:
-            return Advice(order, expected, std, (self._supported(),))
-        deciding = self._deciding(pooled, standing)
+        weights = np.full(n_tasks, 1 / n_tasks) if mean.weights is None else mean.weights
+        order = self._complemented(standing, weights)
+        if mean.weights is None:
+            return Advice(order, mean.expected, mean.std, (self._supported(),))
+        deciding = self._deciding(weights, standing)
         reasons = (
             self._supported(),
             *self._like_reasons(deciding, standing),
             *self._what_if(parts, standing, deciding),
         )
-        return Advice(order, expected, std, reasons, deciding)
+        return Advice(order, mean.expected, mean.std, reasons, deciding)
 
     def _complemented(self, standing: IntArray, weights: FloatArray) -> IntArray:
         """Let strategies that complement the first follow it, then the others."""
@@ -264,10 +263,13 @@ class Stack(BaseLearner):
     def _what_if(self, parts: list[Opinion], standing: IntArray, deciding: pd.DataFrame) -> tuple[str, ...]:
         """Say what would stand first without the tasks that are named, where learners weigh tasks."""
         named = self._named(deciding)
-        if not len(standing) or len(deciding) <= len(named):
+        if not len(standing) or not any(part.is_mean for part in parts) or len(deciding) <= len(named):
             return ()
-        means = [part.expected if part.weights is None else self._without(part.weights, named) for part in parts]
-        instead = self._standing(_mean_of_known(np.array(means)), standing, self.min_coverage)[0]
+        expected = [
+            self._without(part.weights, named) if part.is_mean and part.weights is not None else part.expected
+            for part in parts
+        ]
+        instead = self._standing(_mean_of_known(np.array(expected)), standing, self.min_coverage)[0]
         return (self._counterfactual(standing[0], instead, len(named)),)
 
     def _supported(self) -> str:
@@ -276,6 +278,16 @@ class Stack(BaseLearner):
         return (
             f"from {what}, which on tasks left out gains {best['gain']:.3f} +- {best['error']:.3f} over the single best"
         )
+
+
+def _mean_of(parts: list[Opinion]) -> Opinion:
+    """Give the mean of opinions; what they disagree by adds to the spread."""
+    rows = np.array([part.expected for part in parts])
+    expected = _mean_of_known(rows)
+    spread = np.array([part.std**2 for part in parts]) + (rows - expected) ** 2
+    weights = [part.weights / part.weights.sum() for part in parts if part.weights is not None]
+    pooled = np.mean(weights, axis=0) if weights else None
+    return Opinion(expected, np.sqrt(_mean_of_known(spread)), pooled, fallback=False)
 
 
 def _mean_of_known(rows: FloatArray) -> FloatArray:

@@ -56,18 +56,24 @@ class WeightedTasks(BaseLearner):
         return self._table.means(weights)
 
     def _opinion(self, description: pd.Series[Any] | None, pool: IntArray) -> Opinion:
-        values = None if self._features is None else self._features.values(description)
-        weights = np.ones(len(self.tasks_)) if values is None else self._weights(values[None])[0]
-        return Opinion(*self._moments(weights), weights, fallback=values is None)
+        values = self._values(description)
+        weights = self._weights_for(values)
+        return Opinion(*self._moments(weights), weights, fallback=values is None, is_mean=True)
+
+    def _values(self, description: pd.Series[Any] | None) -> FloatArray | None:
+        return None if self._features is None else self._features.values(description)
+
+    def _weights_for(self, values: FloatArray | None) -> FloatArray:
+        """Give the weights of the training tasks for one task, equal ones if nothing is known of it."""
+        return np.ones(len(self.tasks_)) if values is None else self._weights(values[None])[0]
 
     def _advise(self, description: pd.Series[Any] | None, pool: IntArray, tried: IntArray) -> Advice:
-        n_tasks = len(self.tasks_)
-        values = None if self._features is None else self._features.values(description)
-        if values is None:
-            reason = f"no description of this task: what did best on all {n_tasks} training tasks"
-            return Advice(*self._vote(np.ones(n_tasks), pool, tried), (reason,), fallback=True)
-        weights = self._weights(values[None])[0]
+        values = self._values(description)
+        weights = self._weights_for(values)
         order, expected, std = self._vote(weights, pool, tried)
+        if values is None:
+            reason = f"no description of this task: what did best on all {len(self.tasks_)} training tasks"
+            return Advice(order, expected, std, (reason,), fallback=True)
         standing = self._standing(expected, pool, self.min_coverage)
         neighbours = self._neighbours(values, weights, standing)
         reasons = (*self._like_reasons(neighbours, standing), *self._what_if(weights, neighbours, standing))

@@ -51,10 +51,14 @@ class TrainingTasksDisplay(Display):
                     _draw(panel, curve[curve["kind"] == kind], learner)
                     panel.set_title(learner.replace("_", " ") + ("" if kind == "unknown" else f", {kind}"))
                 row[0].set_ylabel("normalised regret")
+            sizes = np.unique(curve["n_train"])
             for panel in panels[-1]:
                 panel.set_xlabel("training tasks")
-            handles, labels = panels[0, 0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside right upper")
+                panel.set_xticks(sizes, [str(size) for size in sizes])
+                panel.minorticks_off()
+            drawn = [panel.get_legend_handles_labels() for panel in panels.flat]
+            legend = {label: handle for pair in drawn for handle, label in zip(*pair, strict=True)}
+            figure.legend(legend.values(), legend.keys(), loc="outside right upper")
         return cls(curve, figure)
 
 
@@ -75,7 +79,4 @@ def _draw(panel: Any, curve: pd.DataFrame, learner: str) -> None:
     if floor.notna().any():
         panel.axhspan(0, floor.mean(), color="#DDDDDD", lw=0, label="noise ceiling", zorder=0)
     panel.set_xscale("log", base=2)
-    sizes = np.unique(curve["n_train"])
-    panel.set_xticks(sizes, [str(size) for size in sizes])
-    panel.minorticks_off()
     panel.set_ylim(bottom=0)

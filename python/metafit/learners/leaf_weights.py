@@ -59,7 +59,9 @@ class LeafWeights:
             seeds=seeds,
         )
         self._trees = Trees(trees)
-        self._leaves = self._trees.leaves(known)
+        # of many rows at once each tree tells the leaves faster than all of them together
+        single = np.asarray(known, dtype=np.float32)
+        self._leaves = self._trees.roots + np.column_stack([tree.tree_.apply(single) for tree in trees])
         self._counts = np.ones(self._leaves.shape) if drawn is None else drawn
         self._shares = self._shared_out()
 

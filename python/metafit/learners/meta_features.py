@@ -46,7 +46,7 @@ class MetaFeatures:
         with np.errstate(invalid="ignore"):
             differs = np.fmax.reduce(known, axis=0) > np.fmin.reduce(known, axis=0)
         known = known[:, differs]
-        blank = np.isnan(known).all(axis=1) & tasks.isin(descriptions.index)
+        blank = np.isnan(known).all(axis=1) & (descriptions.index.get_indexer(tasks) >= 0)
         return cls(table.columns[differs], known, bool(blank.any())) if known.shape[1] else None
 
     def values(self, description: pd.Series[Any] | None) -> FloatArray | None:

@@ -1,6 +1,6 @@
-"""What learners must keep to: speed on a large table, no harm beside the single best, reasons that decide.
+"""What learners must keep to: speed, no harm beside the single best, reasons that decide, figures that stand holes.
 
-    METAFIT_DATA=... python benches/learner_laws.py              # speed, harm, reasons; half an hour of one thread
+    METAFIT_DATA=... python benches/learner_laws.py              # all four; half an hour of one thread
     METAFIT_DATA=... python benches/learner_laws.py speed        # one of them
     METAFIT_DATA=... python benches/learner_laws.py reasons --tasks 32
 
@@ -11,6 +11,9 @@ normalised regrets, and the 95% interval of the paired difference by resampled t
 
 reasons: on Oboe's table (see oboe.py), the default learner is fitted again without the tasks, at most five, that a
 ranking names as its reasons, and without as many drawn at random: how often does the pick change?
+
+holes: on the scores that ship, with 30% of the cells of task and strategy deleted at random and without: how many
+figures of `evaluate`, families left out, stay within the 95% interval that they had?
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ import pandas as pd
 from oboe import Table
 
 from metafit import Scores
+from metafit.evaluation import evaluate
 from metafit.evaluation.bootstrap import cluster_weights, interval, weighted_means
+from metafit.knowledge import Knowledge
 from metafit.learners import REGISTRY, SingleBest, default
 from metafit.testing import make_scores
 
@@ -35,10 +40,10 @@ Described = tuple[Scores, pd.DataFrame]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["speed", "harm", "reasons"])
+    parser.add_argument("parts", nargs="*", default=["speed", "harm", "reasons", "holes"])
     parser.add_argument("--tasks", type=int, default=96, help="tasks whose reasons are taken away")
     arguments = parser.parse_args()
-    run = {"speed": speed, "harm": harm, "reasons": lambda: reasons(arguments.tasks)}
+    run = {"speed": speed, "harm": harm, "reasons": lambda: reasons(arguments.tasks), "holes": holes}
     for part in arguments.parts:
         print(part, flush=True)
         run[part]()
@@ -135,6 +140,27 @@ def reasons(n_tasks: int, n_folds: int = 10) -> None:
                 flips[what] += _first(table, train.difference(tasks), task) != ranking[0]
         changed = f"{flips['named']} times without the named, {flips['random']} without others"
         print(f"{judged} tasks: the pick changed {changed}", flush=True)
+
+
+def holes(share: float = 0.3) -> None:
+    whole = Knowledge.load().scores
+    pair = whole.cells["task"].cat.codes.to_numpy() * len(whole.strategies) + whole.cells["strategy"].cat.codes
+    kept = np.random.default_rng(0).random(len(whole.tasks) * len(whole.strategies)) >= share
+    parts = {name: getattr(whole, name) for name in ("tasks", "strategies", "descriptions")}
+    holey = Scores(whole.cells[kept[pair]], **parts)
+    contestants = {name: REGISTRY[name]() for name in ("portfolio", "nearest_tasks", "regression")}
+    contestants["default learner"] = default()
+    keys, budgets = ["kind", "budget", "learner"], (1, 4, 8)
+    before, after = (
+        pd.concat([result.summary(budget=b).assign(budget=b) for b in budgets]).set_index(keys)
+        for result in (evaluate(contestants, scores, budgets=budgets) for scores in (whole, holey))
+    )
+    low, high = before["normalized_regret_low"], before["normalized_regret_high"]
+    here = after["normalized_regret"].reindex(before.index)
+    within = (low <= here) & (here <= high)
+    overlap = (low <= after["normalized_regret_high"]) & (after["normalized_regret_low"] <= high)
+    print(pd.DataFrame({"whole": before["normalized_regret"], "low": low, "high": high, "holes": here}).round(4))
+    print(f"{within.sum()} of {len(within)} within their intervals, {overlap.sum()} intervals overlap")
 
 
 def _first(table: Table, train: pd.Index, task: str) -> str:

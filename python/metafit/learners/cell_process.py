@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
@@ -211,15 +212,21 @@ class CellProcess:
         there = ~np.isnan(off)
         inverse = 1 / (spectrum + model.noise)
 
-        def whole_inverse(cells: FloatArray) -> FloatArray:
-            turned = self._row_axes.T @ np.where(there, cells.reshape(off.shape), 0.0) @ self._column_axes
-            return np.asarray(np.where(there, self._row_axes @ (turned * inverse) @ self._column_axes.T, 0.0).ravel())
+        def whole_inverse(cells: FloatArray, kind: type[np.floating[Any]] = np.float64) -> FloatArray:
+            rows, columns, known = (np.asarray(part, kind) for part in (self._row_axes, self._column_axes, cells))
+            turned = rows.T @ np.where(there, known.reshape(off.shape), 0) @ columns
+            made = rows @ (turned * np.asarray(inverse, kind)) @ columns.T
+            return np.where(there, made, 0.0).astype(float).ravel()
+
+        def about_inverse(cells: FloatArray) -> FloatArray:
+            """In single precision, which is enough to begin well and takes half the time."""
+            return whole_inverse(cells, np.float32)
 
         def product(cells: FloatArray) -> FloatArray:
             known = np.where(there, cells.reshape(off.shape), 0.0)
             return np.asarray(np.where(there, a @ known @ s + model.noise * known, 0.0).ravel())
 
-        weights = whole_inverse(off) if there.all() else _conjugate_gradients(product, whole_inverse, there, off)
+        weights = whole_inverse(off) if there.all() else _conjugate_gradients(product, about_inverse, there, off)
         self._smooth = weights.reshape(off.shape) @ s
         self._weights = weights.reshape(off.shape)
         self._inverse = 1 / (spectrum + model.noise / there.mean())

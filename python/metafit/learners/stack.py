@@ -37,7 +37,7 @@ class Stack(BaseLearner):
 
     The first of a ranking is the strategy of the lowest expected regret; what follows complements it on the tasks that
     the learners weigh (see `Portfolio`), up to `size`, then the rest by expected regret. Losses that were observed on
-    the task are left to a `Factorization`, fitted when it is first asked.
+    the task are left to a `Factorization`.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from metafit.estimators.ranker import Ranker
 from metafit.estimators.search import EFFORTS, Search
 from metafit.estimators.trials import clearly_worse
 from metafit.knowledge import Knowledge
-from metafit.learners import Ranking
+from metafit.learners import Ranking, Runtimes, SingleBest
 from metafit.scores import Scores
 from metafit.strategies.alphas import OfMax, PerRow
 from metafit.strategies.strategy import Strategy
@@ -273,3 +273,16 @@ class TestTime:
         trials = searched(task, GOOD, time_limit=1e-9)
         assert len(trials) == 1
         assert trials.reason == "the time is used up"
+
+
+def test_costs_are_learned_once_for_equal_knowledge(monkeypatch):
+    cells = pd.DataFrame({"task": list("ttuu"), "strategy": list("abab"), "loss": 0.5, "seconds": [1.0, 2.0, 3.0, 4.0]})
+    fits = []
+    learn = Runtimes.fit
+    monkeypatch.setattr(Runtimes, "fit", lambda *given: fits.append(1) or learn(*given))
+    expected = [
+        Ranker(SingleBest(), None, ("a", "b"), Knowledge(Scores.from_frame(cells))).seconds({}) for _ in range(2)
+    ]
+    pd.testing.assert_series_equal(*expected)
+    assert len(fits) == 1
+    assert expected[0]["a"] < expected[0]["b"]

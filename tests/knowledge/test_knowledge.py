@@ -201,6 +201,7 @@ class TestLikeness:
         known = Neighbourhood.of(descriptions)
         part = descriptions.iloc[3].drop("b")
         assert Likeness.of(part, known) == Likeness.of(part, Neighbourhood.of(descriptions[["a", "c"]]))
+        assert Likeness.of(pd.concat([part, pd.Series({"name": "text"})]), known) == Likeness.of(part, known)
         nothing = Likeness.of(pd.Series({"z": 1.0}), known)
         assert (nothing.distance, nothing.is_unlike) == (0.0, False)
 

@@ -91,7 +91,8 @@ class Likeness:
     def of(cls, description: pd.Series[float], known: Neighbourhood) -> Self:
         """Compare a description with those of known tasks, by the meta-features that it gives."""
         known = known.told_by(description)
-        point = known.scales.apply(description.to_frame().T.astype(float)).to_numpy()
+        given = description[known.descriptions.columns].astype(float)
+        point = known.scales.apply(given.to_frame().T).to_numpy()
         gaps = np.sqrt(((known.points - point) ** 2).sum(axis=1))
         return cls(str(known.descriptions.index[int(gaps.argmin())]), float(gaps.min()), known.limit)
 
